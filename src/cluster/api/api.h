@@ -50,6 +50,9 @@ class Api {
   // The references must outlive the Api.
   static Result<std::unique_ptr<Api>> open(store::FileSystem& files, Executor& executor, ApiConfig config);
   virtual void handle(std::shared_ptr<net::Exchange> exchange) = 0;
+  // Ends every watch and log and lets go of every exchange; later requests are answered 503. Call it before the
+  // net::Server ends, whose exchanges must not outlive it.
+  virtual void stop() = 0;
   virtual std::unique_ptr<kube::Client> local_client(auth::Identity identity) = 0;  // must not outlive the Api
 };
 

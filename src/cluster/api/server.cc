@@ -38,7 +38,15 @@ ApiServer::ApiServer(Executor& executor, ApiConfig config, std::unique_ptr<store
       operations_(*store_, resources_, executor.clock(), config_, roles_),
       monitor_(executor.make_monitor()) {}
 
-ApiServer::~ApiServer() {
+ApiServer::~ApiServer() { stop(); }
+
+void ApiServer::stop() {
+  std::deque<Job> dropped;
+  {
+    Guard guard(*monitor_);
+    stopped_ = true;
+    dropped.swap(jobs_);
+  }
   tasks_.clear();
   logs_.clear();
   sessions_.clear();
@@ -60,6 +68,7 @@ void ApiServer::handle(std::shared_ptr<net::Exchange> exchange) {
     }
     {
       Guard guard(*monitor_);
+      if (stopped_) return exchange->respond(response_of(std::unexpected(Failure(503, "ServiceUnavailable", "the server is stopping"))));
       if (jobs_.size() < config_.waiting_requests) {
         jobs_.push_back({exchange, std::move(*body)});
         monitor_->notify_all();

@@ -15,6 +15,7 @@ class ApiServer final : public Api {
   Result<> start();
   void handle(std::shared_ptr<net::Exchange> exchange) override;
   std::unique_ptr<kube::Client> local_client(auth::Identity identity) override;
+  void stop() override;
 
   // For the local client. The identity is authenticated already; authorization is here.
   Answer<Request> admit(auth::Identity identity, std::string_view method, std::string_view target) const;
@@ -48,6 +49,7 @@ class ApiServer final : public Api {
   Operations operations_;
   std::unique_ptr<Monitor> monitor_;  // of jobs_
   std::deque<Job> jobs_;
+  bool stopped_ = false;
   std::mutex sessions_mutex_;
   std::list<std::pair<std::shared_ptr<WatchSession>, std::shared_ptr<net::Exchange>>> sessions_;
   struct LogTask {
