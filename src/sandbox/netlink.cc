@@ -107,6 +107,17 @@ void each_attribute(rtattr* first, int size, const std::function<void(const rtat
   for (rtattr* a = first; RTA_OK(a, size); a = RTA_NEXT(a, size)) visit(*a);
 }
 
+rtmsg route_part(std::uint32_t prefix, std::uint8_t scope) {
+  rtmsg part{};
+  part.rtm_family = AF_INET;
+  part.rtm_dst_len = static_cast<std::uint8_t>(prefix);
+  part.rtm_table = RT_TABLE_MAIN;
+  part.rtm_protocol = RTPROT_BOOT;
+  part.rtm_scope = scope;
+  part.rtm_type = RTN_UNICAST;
+  return part;
+}
+
 Result<> check_name(std::string_view name) {
   if (name.empty() || name.size() >= IFNAMSIZ) return fail(ErrorCode::invalid, fmt::format("bad link name: {}", name));
   return {};
@@ -231,15 +242,6 @@ Result<> Netlink::set_master(std::string_view name, std::string_view bridge) {
   return at(request(message, false), name);
 }
 
-Result<> Netlink::set_hairpin(std::string_view name) {
-  ifinfomsg part = link_part(TRY(link_index(name)));
-  part.ifi_family = AF_BRIDGE;
-  NetlinkMessage message(RTM_SETLINK, 0);
-  const std::uint8_t on = 1;
-  message.part(part).nested(IFLA_PROTINFO | NLA_F_NESTED, [&] { message.attribute(IFLA_BRPORT_MODE, &on, sizeof on); });
-  return at(request(message, false), name);
-}
-
 Result<> Netlink::add_address(std::string_view name, Ipv4 address, std::uint32_t prefix) {
   ifaddrmsg part{};
   part.ifa_family = AF_INET;
@@ -251,16 +253,20 @@ Result<> Netlink::add_address(std::string_view name, Ipv4 address, std::uint32_t
   return at(request(message, true), name);
 }
 
-Result<> Netlink::add_default_route(Ipv4 gateway) {
-  rtmsg part{};
-  part.rtm_family = AF_INET;
-  part.rtm_table = RT_TABLE_MAIN;
-  part.rtm_protocol = RTPROT_BOOT;
-  part.rtm_scope = RT_SCOPE_UNIVERSE;
-  part.rtm_type = RTN_UNICAST;
+Result<> Netlink::add_default_route(std::string_view name, Ipv4 gateway) {
+  rtmsg part = route_part(0, RT_SCOPE_UNIVERSE);
+  part.rtm_flags = RTNH_F_ONLINK;
   NetlinkMessage message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
-  message.part(part).number(RTA_GATEWAY, htonl(gateway.value));
+  message.part(part).number(RTA_GATEWAY, htonl(gateway.value)).number(RTA_OIF, TRY(link_index(name)));
   return at(request(message, true), "default route");
+}
+
+Result<> Netlink::add_link_route(std::string_view name, Ipv4Range destination) {
+  NetlinkMessage message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+  message.part(route_part(destination.prefix, RT_SCOPE_LINK))
+      .number(RTA_DST, htonl(destination.base.value))
+      .number(RTA_OIF, TRY(link_index(name)));
+  return at(request(message, true), destination.to_string());
 }
 
 Result<std::vector<Ipv4>> Netlink::addresses() {

@@ -44,9 +44,10 @@ class Netlink final {
   Result<> remove_link(std::string_view name);               // fine where it is gone
   Result<> set_up(std::string_view name);
   Result<> set_master(std::string_view name, std::string_view bridge);
-  Result<> set_hairpin(std::string_view name);               // of a bridge port: a pod may reach itself through its Service
   Result<> add_address(std::string_view name, Ipv4 address, std::uint32_t prefix);  // fine where it is there
-  Result<> add_default_route(Ipv4 gateway);
+  // Reached through the link as if the gateway were on it, whatever the prefix of the link's address.
+  Result<> add_default_route(std::string_view name, Ipv4 gateway);
+  Result<> add_link_route(std::string_view name, Ipv4Range destination);
   Result<std::vector<Ipv4>> addresses();  // of every link, IPv4, global scope
 
  private:
