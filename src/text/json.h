@@ -62,7 +62,9 @@ class Json {
   std::int64_t as_int(std::int64_t fallback = 0) const noexcept;
   double as_double(double fallback = 0) const noexcept;  // of an integer too
   std::string_view as_string(std::string_view fallback = {}) const& noexcept;
-  std::string as_string(std::string_view fallback = {}) && { return std::string(std::as_const(*this).as_string(fallback)); }
+  std::string as_string(std::string_view fallback = {}) && {
+    return std::string(std::as_const(*this).as_string(fallback));
+  }
   std::string str(std::string_view fallback = {}) const { return std::string(as_string(fallback)); }
   bool is_unsigned_beyond_int64() const noexcept;  // then as_uint() is exact and as_int() the fallback
   std::uint64_t as_uint(std::uint64_t fallback = 0) const noexcept;
@@ -74,9 +76,9 @@ class Json {
 
   const Json* find(std::string_view key) const noexcept;
   bool contains(std::string_view key) const noexcept { return find(key) != nullptr; }
-  const Json& operator[](std::string_view key) const noexcept;   // null where absent
+  const Json& operator[](std::string_view key) const noexcept;  // null where absent
   const Json& operator[](const char* key) const noexcept { return (*this)[std::string_view(key)]; }
-  const Json& operator[](std::size_t index) const noexcept;      // null where absent
+  const Json& operator[](std::size_t index) const noexcept;  // null where absent
   const Json& at_path(std::initializer_list<std::string_view> keys) const noexcept;
 
   // New values. On null they make an object (with) or array (with_item appended); on other kinds they abort.
@@ -84,8 +86,8 @@ class Json {
   Json without(std::string_view key) const;
   Json with_path(std::initializer_list<std::string_view> keys, Json value) const;  // makes objects on the way
   Json without_path(std::initializer_list<std::string_view> keys) const;
-  Json with_item(Json value) const;                      // appended
-  Json with_item(std::size_t index, Json value) const;   // replaced; index < size()
+  Json with_item(Json value) const;                     // appended
+  Json with_item(std::size_t index, Json value) const;  // replaced; index < size()
 
   bool is_same(const Json& other) const noexcept;  // the same memory: equal without a look inside
   // Equal whatever the order of members. 1 != 1.0.
@@ -94,6 +96,7 @@ class Json {
   struct Node;  // the heap part; json.cc
 
  private:
+  friend class JsonBuilder;
   alignas(8) unsigned char bytes_[16];  // tag, and an inline string, a number or a Node*; laid out in json.cc
 };
 
@@ -109,13 +112,14 @@ class JsonMember {
 };
 
 struct JsonLimits {
-  std::size_t depth = 100;             // B3
+  std::size_t depth = 100;  // B3
   std::size_t values = 1'000'000;
   bool refuse_duplicate_keys = false;  // else the last one wins and the key is reported in `duplicates`
 };
 
 // Parses one JSON text (RFC 8259; UTF-8 checked; nothing but white space may follow). The error names line:column.
-Result<Json> parse_json(std::string_view text, const JsonLimits& limits = {}, std::vector<std::string>* duplicates = nullptr);
+Result<Json> parse_json(std::string_view text, const JsonLimits& limits = {},
+                        std::vector<std::string>* duplicates = nullptr);
 
 // Compact, members in their order. Floats as Go's encoding/json writes them; HTML characters are not escaped.
 std::string to_json(const Json& value);
