@@ -114,7 +114,8 @@ std::size_t kill_below(const std::string& folder) {
   std::size_t seen = 0;
   for (const std::string& name : list_folder(folder).value_or(std::vector<std::string>()))
     if (is_folder(folder + "/" + name)) seen += kill_below(folder + "/" + name);
-  for (const std::string_view line : split_lines(read_file(folder + "/cgroup.procs", max_control_file).value_or("")))
+  const std::string processes = read_file(folder + "/cgroup.procs", max_control_file).value_or("");
+  for (const std::string_view line : split_lines(processes))
     if (const auto pid = parse_int(line); pid && *pid > 1) {
       ::kill(static_cast<pid_t>(*pid), SIGKILL);
       ++seen;
