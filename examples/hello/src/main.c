@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hello: one thread a connection. On SIGTERM it goes on answering, asks each client to reconnect, and ends when the last
    one has left or after ten seconds. */
+#define _GNU_SOURCE
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
