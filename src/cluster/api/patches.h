@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// The patch of a request, applied to an object. Pure.
+#pragma once
+
+#include "cluster/api/failure.h"
+#include "cluster/api/resources.h"
+
+namespace slipway::api {
+
+Json merge_patch(const Json& target, const Json& patch);  // RFC 7396
+// By the request's Content-Type; one that is not served is 415.
+Answer<Json> patched(std::string_view content_type, const Json& current, std::string_view body);
+Answer<Json> parse_body(std::string_view content_type, std::string_view body);
+
+}  // namespace slipway::api
