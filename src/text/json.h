@@ -79,6 +79,7 @@ class Json {
   const Json& operator[](std::string_view key) const noexcept;  // null where absent
   const Json& operator[](const char* key) const noexcept { return (*this)[std::string_view(key)]; }
   const Json& operator[](std::size_t index) const noexcept;  // null where absent
+  const Json& operator[](int index) const noexcept { return (*this)[static_cast<std::size_t>(index)]; }
   const Json& at_path(std::initializer_list<std::string_view> keys) const noexcept;
 
   // New values. On null they make an object (with) or array (with_item appended); on other kinds they abort.
