@@ -14,7 +14,6 @@ namespace {
 
 using kube::ObjectKey;
 
-constexpr std::chrono::seconds sync_wait{60};
 constexpr std::chrono::milliseconds sync_pause{5};
 constexpr std::chrono::seconds register_pause{2};
 
@@ -25,23 +24,38 @@ class Agent final : public NodeAgent {
       : node_{.config = std::move(config), .client = client, .executor = executor, .images = images, .network = network,
               .cgroups = std::move(cgroups), .runtime = std::move(runtime)},
         pods_(client, executor, kube::resources::pods, {.field_selector = "spec.nodeName=" + node_.config.name}),
-        reconciler_(executor, "pods", [this](const ObjectKey& key, std::stop_token stop) { return reconcile(key, stop); }, pod_workers, metrics),
-        prober_(executor, "probes", [this](const ObjectKey& key, std::stop_token) { return probe(key); }, probe_workers, metrics),
-        hub_([this](const std::string& uid) { reconciler_.enqueue({"", uid}); }) {
+        hub_([this](const std::string& uid) { wake(uid); }) {
+    reconciler_ = std::make_unique<kube::Controller>(
+        executor, "pods", [this](const ObjectKey& key, std::stop_token stop) { return reconcile(key, stop); }, pod_workers, metrics);
+    prober_ = std::make_unique<kube::Controller>(
+        executor, "probes", [this](const ObjectKey& key, std::stop_token) { return probe(key); }, probe_workers, metrics);
     node_.references = api_references(client, node_.config.cluster_ca_pem);
     node_.hub = &hub_;
-    node_.wake = [this](const std::string& uid) { reconciler_.enqueue({"", uid}); };
-    node_.start_probe = [this](const std::string& uid, const std::string& name) { prober_.enqueue({uid, name}); };
+    node_.wake = [this](const std::string& uid) { wake(uid); };
+    node_.start_probe = [this](const std::string& uid, const std::string& name) {
+      const std::lock_guard lock(wake_mutex_);
+      if (prober_) prober_->enqueue({uid, name});
+    };
   }
 
   ~Agent() override {
     if (registrar_) registrar_->request_stop();
     if (starter_) starter_->request_stop();
     pods_.stop();
-    reconciler_.request_stop();
-    prober_.request_stop();
     starter_.reset();
     registrar_.reset();
+    // Whoever still runs may want to wake a pod: first they find nobody to wake, then each is waited for.
+    std::unique_ptr<kube::Controller> reconciler, prober;
+    {
+      const std::lock_guard lock(wake_mutex_);
+      reconciler = std::move(reconciler_);
+      prober = std::move(prober_);
+    }
+    reconciler->request_stop();
+    prober->request_stop();
+    reconciler.reset();
+    prober.reset();
+    workers_.clear();
   }
 
   void start() {
@@ -74,6 +88,11 @@ class Agent final : public NodeAgent {
   }
 
  private:
+  void wake(const std::string& uid) {
+    const std::lock_guard lock(wake_mutex_);
+    if (reconciler_) reconciler_->enqueue({"", uid});
+  }
+
   // The pods' keys are uids: a new pod of an old name is another pod.
   void note(const Json& before, const Json& after) {
     const Json& pod = after.is_null() ? before : after;
@@ -84,10 +103,10 @@ class Agent final : public NodeAgent {
       else known_[uid] = kube::key_of(after);
       if (!after.is_null() && !before.is_null() && before["metadata"]["uid"] != after["metadata"]["uid"]) {
         known_.erase(before["metadata"]["uid"].str());
-        reconciler_.enqueue({"", before["metadata"]["uid"].str()});
+        wake(before["metadata"]["uid"].str());
       }
     }
-    reconciler_.enqueue({"", uid});
+    wake(uid);
   }
 
   // Once the API's pods are known: what stands on disk and is not among them is ended like a deleted pod.
@@ -99,12 +118,13 @@ class Agent final : public NodeAgent {
       const auto record = text::parse_json(read_file(folder + "/" + uid + "/pod.json").value_or("null"));
       if (record && record->is_object()) make(uid, *record);
       else (void)remove_tree(folder + "/" + uid);
-      reconciler_.enqueue({"", uid});
+      wake(uid);
     }
     for (const std::string& uid : node_.network.reserved())
       if (!is_folder(folder + "/" + uid)) (void)node_.network.release(uid);
-    reconciler_.start();
-    prober_.start();
+    const std::lock_guard lock(wake_mutex_);
+    reconciler_->start();
+    prober_->start();
   }
 
   std::shared_ptr<PodWorker> find(const std::string& uid) {
@@ -185,7 +205,8 @@ class Agent final : public NodeAgent {
 
   NodeContext node_;
   kube::Informer pods_;
-  kube::Controller reconciler_, prober_;
+  std::mutex wake_mutex_;
+  std::unique_ptr<kube::Controller> reconciler_, prober_;
   std::mutex mutex_;
   std::map<std::string, std::shared_ptr<PodWorker>> workers_;  // by uid
   std::map<std::string, ObjectKey> known_;                     // uid -> key, of what the API has
