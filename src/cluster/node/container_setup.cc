@@ -99,6 +99,9 @@ Result<> check_supported(const Json& pod, HostAccess host_access) {
   for (const char* list : {"containers", "initContainers"})
     for (const Json& container : spec[list].items()) {
       if (container["tty"].as_bool()) return refuse("tty");
+      if (container["lifecycle"].contains("postStart")) return refuse("lifecycle.postStart");
+      for (const char* probe : {"startupProbe", "readinessProbe", "livenessProbe"})
+        if (container[probe].contains("grpc")) return refuse(std::string(probe) + ".grpc");
       if (!container["volumeDevices"].empty()) return refuse("volumeDevices");
       if (container["securityContext"]["privileged"].as_bool() && host_access != HostAccess::allowed) return refuse("securityContext.privileged");
       for (const char* level : {"seccompProfile", "appArmorProfile"}) {

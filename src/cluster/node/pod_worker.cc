@@ -18,6 +18,7 @@ using sandbox::Phase;
 constexpr std::chrono::seconds first_pull_pause{10};
 constexpr std::chrono::seconds longest_pull_pause{300};
 constexpr std::chrono::milliseconds setup_pause{1'000};
+constexpr std::chrono::seconds eager_probe_period{1};
 
 const char* kind_name(ProbeKind kind) {
   return kind == ProbeKind::startup ? "startupProbe" : kind == ProbeKind::readiness ? "readinessProbe" : "livenessProbe";
@@ -101,7 +102,7 @@ Result<PodWorker::Outcome> PodWorker::reconcile(const Json& pod) {
   const PodPlan plan = make_plan();
   carry_out(plan);
   start_probes();
-  TRY(write_status(make_plan()));
+  if (!gone) TRY(write_status(make_plan()));
   if (plan.phase == PodPhase::succeeded || plan.phase == PodPhase::failed) release_finished();
   kube::Next next;
   const auto sooner = [&](std::chrono::nanoseconds delay) { next.delay = next.delay ? std::min(*next.delay, delay) : delay; };
@@ -280,8 +281,8 @@ void PodWorker::stop_containers(std::vector<ContainerRecord> records, std::chron
         log::warn("a preStop hook failed", {{"pod", uid_}, {"container", record.name}, {"error", done.error().to_string()}});
       }
     }
-    std::string signal;
-    {
+    std::string signal = container["lifecycle"]["stopSignal"].str();
+    if (signal.empty()) {
       const std::lock_guard lock(mutex_);
       const auto image = images_.find(container["image"].str());
       if (image != images_.end() && image->second.result && *image->second.result) signal = (*image->second.result)->config.stop_signal;
@@ -369,9 +370,10 @@ kube::Next PodWorker::run_probe_once(const std::string& key) {
   }
   if (changed) node_.wake(uid_);
   if (over) return kube::Next::done();
-  // Until it is ready a container is asked more often than its period says: a rollout waits for it.
-  const bool eager = run->spec.kind != ProbeKind::liveness && !settled && answer.has_value() == false && run->spec.failure_threshold > 0 && run->spec.kind == ProbeKind::readiness;
-  return kube::Next::after(eager ? std::min<std::chrono::nanoseconds>(run->spec.period, std::chrono::seconds(1)) : std::chrono::nanoseconds(run->spec.period));
+  // Until it is ready a container is asked more often than its period may say: a rollout waits for it.
+  const std::chrono::nanoseconds period = run->spec.period;
+  const bool eager = run->spec.kind == ProbeKind::readiness && !settled;
+  return kube::Next::after(eager ? std::min<std::chrono::nanoseconds>(period, eager_probe_period) : period);
 }
 
 std::map<std::string, ContainerHealth> PodWorker::health() const {
