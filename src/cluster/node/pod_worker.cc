@@ -45,6 +45,9 @@ PodWorker::PodWorker(NodeContext& node, Json pod)
 PodWorker::~PodWorker() {
   for (auto& stopper : stoppers_) stopper->request_stop();
   stoppers_.clear();
+  for (auto& [reference, image] : images_)
+    if (image.task) image.task->request_stop();
+  for (auto& [reference, image] : images_) image.task.reset();  // joined while all that a pull touches still stands
 }
 
 sandbox::MonitorState PodWorker::state() const {

@@ -82,7 +82,6 @@ class PodWorker final {
   Result<> set_up();
   Result<> make_pod_files();
   Result<> ensure_monitor();
-  void provide_images();
   bool image_ready(const std::string& container);
   void carry_out(const PodPlan& plan);
   Result<> start_container(const StartStep& step);
