@@ -120,7 +120,7 @@ class Pod {
 
   std::string log(const std::string& name) const { return folder_.path() + "/" + name + ".log"; }
   std::string monitor_folder() const { return folder_.path() + "/monitor"; }
-  std::string cgroup() const { return "/slipway-test/" + uid_; }
+  std::string cgroup() const { return "/slipway-test-" + uid_; }
   const CgroupTree& cgroups() const { return cgroups_; }
   const Runtime& runtime() const { return runtime_; }
 

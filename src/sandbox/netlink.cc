@@ -242,6 +242,15 @@ Result<> Netlink::set_master(std::string_view name, std::string_view bridge) {
   return at(request(message, false), name);
 }
 
+Result<> Netlink::set_hairpin(std::string_view name) {
+  ifinfomsg part = link_part(TRY(link_index(name)));
+  part.ifi_family = AF_BRIDGE;
+  NetlinkMessage message(RTM_SETLINK, 0);
+  const std::uint8_t on = 1;
+  message.part(part).nested(IFLA_PROTINFO | NLA_F_NESTED, [&] { message.attribute(IFLA_BRPORT_MODE, &on, sizeof on); });
+  return at(request(message, false), name);
+}
+
 Result<> Netlink::add_address(std::string_view name, Ipv4 address, std::uint32_t prefix) {
   ifaddrmsg part{};
   part.ifa_family = AF_INET;

@@ -43,6 +43,8 @@ class Netlink final {
   Result<> add_veth(std::string_view name, std::string_view peer, int peer_namespace, std::uint32_t mtu);
   Result<> remove_link(std::string_view name);               // fine where it is gone
   Result<> set_up(std::string_view name);
+  // Of a bridge port: where bridge netfilter is on, a pod that reaches itself through its Service comes back this way.
+  Result<> set_hairpin(std::string_view name);
   Result<> set_master(std::string_view name, std::string_view bridge);
   Result<> add_address(std::string_view name, Ipv4 address, std::uint32_t prefix);  // fine where it is there
   // Reached through the link as if the gateway were on it, whatever the prefix of the link's address.

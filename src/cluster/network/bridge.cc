@@ -76,6 +76,7 @@ Result<> BridgeNetwork::attach(const std::string& pod_uid, Ipv4 address) {
   const auto joined = [&]() -> Result<> {
     sandbox::Netlink netlink = TRY(sandbox::Netlink::open());
     TRY(netlink.set_master(host_end, config_.bridge));
+    TRY(netlink.set_hairpin(host_end));
     return netlink.set_up(host_end);
   }();
   if (::setns(pod.get(), CLONE_NEWNET) != 0) return fail_errno("cannot return to", "pod network");
