@@ -70,17 +70,32 @@ bool Informer::synced() const {
   return synced_;
 }
 
-void Informer::on_change(OnChange callback) { callbacks_.push_back(std::move(callback)); }
+void Informer::on_change(OnChange callback) {
+  std::vector<Json> present;
+  {
+    const Guard guard(*monitor_);
+    auto callbacks = std::make_shared<std::vector<OnChange>>(*callbacks_);
+    callbacks->push_back(callback);
+    callbacks_ = std::move(callbacks);
+    for (const auto& [key, object] : objects_) present.push_back(object);
+  }
+  for (const Json& object : present) callback(Json(), object);
+}
 
 void Informer::start() {
+  const Guard guard(*monitor_);
   if (!task_) task_ = executor_.spawn("watch-" + resource_.plural, [this](std::stop_token stop) { run(stop); });
 }
 
 void Informer::stop() {
-  if (!task_) return;
-  task_->request_stop();
-  task_->join();
-  task_.reset();
+  std::unique_ptr<Task> task;
+  {
+    const Guard guard(*monitor_);
+    task = std::move(task_);
+  }
+  if (!task) return;
+  task->request_stop();
+  task->join();
 }
 
 void Informer::run(std::stop_token stop) {
@@ -153,8 +168,10 @@ void Informer::index(const Json& object, bool add) {
 
 void Informer::put(const Json& object) {
   Json before;
+  std::shared_ptr<const std::vector<OnChange>> callbacks;
   {
     const Guard guard(*monitor_);
+    callbacks = callbacks_;
     if (gone_.contains(uid_of(object))) return;
     Json& known = objects_[key_of(object)];
     if (!known.is_null() && revision_of(known) >= revision_of(object)) return;
@@ -163,13 +180,15 @@ void Informer::put(const Json& object) {
     known = object;
     index(object, true);
   }
-  for (const auto& callback : callbacks_) callback(before, object);
+  for (const auto& callback : *callbacks) callback(before, object);
 }
 
 void Informer::drop(const Json& object) {
   Json before;
+  std::shared_ptr<const std::vector<OnChange>> callbacks;
   {
     const Guard guard(*monitor_);
+    callbacks = callbacks_;
     if (gone_.emplace(uid_of(object), revision_of(object)).second) gone_order_.push_back(uid_of(object));
     if (gone_order_.size() > max_remembered_gone) {
       gone_.erase(gone_order_.front());
@@ -181,7 +200,7 @@ void Informer::drop(const Json& object) {
     index(before, false);
     objects_.erase(known);
   }
-  for (const auto& callback : callbacks_) callback(before, Json());
+  for (const auto& callback : *callbacks) callback(before, Json());
 }
 
 void Informer::observed(const Json& object) { put(object); }
@@ -306,6 +325,7 @@ Manager::~Manager() { stop(); }
 Informer& Manager::informer(const Resource& resource) { return informer(resource, {}, ""); }
 
 Informer& Manager::informer(const Resource& resource, WatchOptions options, std::string_view name) {
+  const std::lock_guard lock(mutex_);
   auto& informer = informers_[resource.group + "/" + resource.plural + "/" + std::string(name)];
   if (!informer) informer = std::make_unique<Informer>(client_, executor_, resource, std::move(options));
   return *informer;
@@ -316,9 +336,17 @@ Controller& Manager::controller(std::string name, Reconcile reconcile, int worke
   return *controllers_.back();
 }
 
+std::vector<Informer*> Manager::informers() {
+  const std::lock_guard lock(mutex_);
+  std::vector<Informer*> out;
+  for (auto& [name, informer] : informers_) out.push_back(informer.get());
+  return out;
+}
+
 void Manager::start(std::stop_token stop) {
-  for (auto& [name, informer] : informers_) informer->start();
-  for (auto& [name, informer] : informers_)
+  const std::vector<Informer*> present = informers();
+  for (Informer* informer : present) informer->start();
+  for (const Informer* informer : present)
     while (!informer->synced() && executor_.sleep(std::chrono::milliseconds(2), stop)) {
     }
   for (auto& controller : controllers_) controller->start();
@@ -326,8 +354,8 @@ void Manager::start(std::stop_token stop) {
 
 void Manager::stop() {
   for (auto& controller : controllers_) controller->request_stop();
+  for (Informer* informer : informers()) informer->stop();
   controllers_.clear();
-  for (auto& [name, informer] : informers_) informer->stop();
 }
 
 }  // namespace slipway::kube

@@ -9,6 +9,7 @@
 
 #include <deque>
 #include <map>
+#include <mutex>
 #include <set>
 #include <unordered_map>
 
@@ -37,7 +38,8 @@ class Informer final {
   std::vector<Json> list(std::string_view ns = {}) const;
   std::vector<Json> owned_by(std::string_view owner_uid) const;  // by the controller reference
   bool synced() const;
-  void on_change(OnChange callback);  // before start(); called on the informer's thread, without its lock
+  // Called on the thread that brought the change, without the lock. Who comes late is told first of all that is there.
+  void on_change(OnChange callback);
   void start();
   void stop();
   // Takes a newer state that the caller got as the answer of its own write.
@@ -56,7 +58,7 @@ class Informer final {
   Executor& executor_;
   const Resource resource_;
   const WatchOptions options_;
-  std::vector<OnChange> callbacks_;
+  std::shared_ptr<const std::vector<OnChange>> callbacks_ = std::make_shared<std::vector<OnChange>>();
   std::unique_ptr<Monitor> monitor_;
   std::map<ObjectKey, Json> objects_;
   std::unordered_map<std::string, std::set<ObjectKey>> by_owner_;
@@ -125,15 +127,18 @@ class Manager final {
   Metrics* metrics() { return metrics_; }
   Informer& informer(const Resource& resource);
   Informer& informer(const Resource& resource, WatchOptions options, std::string_view name);
+  // One that is added after start() must be started by who adds it; starting twice is fine.
   Controller& controller(std::string name, Reconcile reconcile, int workers = 1);
   // Waits until every informer is synced, then starts the controllers.
   void start(std::stop_token stop);
   void stop();
 
  private:
+  std::vector<Informer*> informers();
   Client& client_;
   Executor& executor_;
   Metrics* metrics_;
+  std::mutex mutex_;  // of informers_: one may be added while the others run
   std::map<std::string, std::unique_ptr<Informer>> informers_;
   std::vector<std::unique_ptr<Controller>> controllers_;
 };

@@ -97,7 +97,7 @@ class FolderStore final : public BlobStore {
   explicit FolderStore(std::string folder) : folder_(std::move(folder)) {}
 
   Result<> open() {
-    for (const char* name : {"/sha256", "/tmp", "/leases"}) TRY(make_folders(folder_ + name, 0700));
+    for (const char* name : {"/sha256", "/tmp", "/leases"}) TRY(make_folders(folder_ + name, 0755));
     lock_ = UniqueFd(::open((folder_ + "/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (!lock_) return fail_errno("open", folder_ + "/lock");
     owner_ = ::flock(lock_.get(), LOCK_EX | LOCK_NB) == 0;
@@ -108,7 +108,7 @@ class FolderStore final : public BlobStore {
 
   Result<std::unique_ptr<BlobWriter>> create() override {
     const std::string path = fmt::format("{}/tmp/{}-{}", folder_, ::getpid(), SystemRandom().uuid());
-    UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
     if (!fd) return fail_errno("open", path);
     return std::make_unique<Writer>(*this, std::move(fd), path);
   }
@@ -152,7 +152,7 @@ class FolderStore final : public BlobStore {
   Result<> lease(std::string_view lease, const Digest& digest, std::chrono::seconds lifetime) override {
     std::lock_guard lock(mutex_);
     const std::string path = lease_file(folder_, lease);
-    const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+    const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
     if (!fd) return fail_errno("open", path);
     TRY(write_all(fd.get(), fmt::format("{} {}\n", ::time(nullptr) + lifetime.count(), digest.value)));
     if (::fdatasync(fd.get()) != 0) return fail_errno("sync", path);
@@ -193,7 +193,7 @@ class FolderStore final : public BlobStore {
     const std::string path = path_of(digest);
     const std::string folder = parent_path(path);
     const bool new_folder = !exists(folder);
-    TRY(make_folders(folder, 0700));
+    TRY(make_folders(folder, 0755));
     if (::utimensat(AT_FDCWD, path.c_str(), nullptr, 0) == 0) {
       ::unlink(temporary.c_str());
       return {};

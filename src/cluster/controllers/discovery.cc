@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cluster/controllers/discovery.h"
+
+#include <algorithm>
+
+namespace slipway::cluster {
+namespace {
+
+using text::Json;
+
+bool has_verb(const Json& resource, std::string_view verb) {
+  return std::ranges::any_of(resource["verbs"].items(), [&](const Json& one) { return one.as_string() == verb; });
+}
+
+Result<> add_version(kube::Client& client, const std::string& group, const std::string& version, std::vector<kube::Resource>& out) {
+  const std::string path = group.empty() ? "/api/" + version : "/apis/" + group + "/" + version;
+  const Json list = TRY(text::parse_json(TRY(client.raw("GET", path))));
+  for (const Json& one : list["resources"].items()) {
+    if (one["name"].as_string().find('/') != std::string_view::npos || !has_verb(one, "list") || !has_verb(one, "delete")) continue;
+    out.push_back({group, version, one["name"].str(), one["kind"].str(), one["namespaced"].as_bool()});
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<kube::Resource>> discover(kube::Client& client) {
+  std::vector<kube::Resource> out;
+  TRY(add_version(client, "", "v1", out));
+  const Json groups = TRY(text::parse_json(TRY(client.raw("GET", "/apis"))));
+  for (const Json& group : groups["groups"].items()) TRY(add_version(client, group["name"].str(), group["preferredVersion"]["version"].str(), out));
+  return out;
+}
+
+}  // namespace slipway::cluster

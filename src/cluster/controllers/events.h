@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Events of the controllers: what they did to an object, for `kubectl describe`. An event that cannot be written is
+// dropped: it must never hold up what it tells of. The same event again raises its count.
+#pragma once
+
+#include <map>
+#include <mutex>
+
+#include "kube/control.h"
+
+namespace slipway::cluster {
+
+using text::Json;
+
+class EventRecorder final {
+ public:
+  EventRecorder(kube::Manager& manager, std::string component) : manager_(manager), component_(std::move(component)) {}
+  void normal(const Json& about, std::string_view reason, std::string message) { record(about, "Normal", reason, std::move(message)); }
+  void warning(const Json& about, std::string_view reason, std::string message) { record(about, "Warning", reason, std::move(message)); }
+
+ private:
+  void record(const Json& about, std::string_view type, std::string_view reason, std::string message);
+  kube::Manager& manager_;
+  const std::string component_;
+  std::mutex mutex_;
+  std::map<std::string, std::pair<std::string, std::int64_t>> known_;  // what -> event name, count
+};
+
+}  // namespace slipway::cluster

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "main/supervisor.h"
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+
+#include "auth/tokens.h"
+
+namespace slipway::app {
+namespace {
+
+using std::chrono::milliseconds;
+
+TEST_CASE("a process that keeps ending is started ever more slowly, one that lived long at once") {
+  RestartBackOff back_off;
+  CHECK(back_off.after(milliseconds(5)) == milliseconds(100));
+  CHECK(back_off.after(milliseconds(5)) == milliseconds(200));
+  for (int i = 0; i < 20; ++i) back_off.after(milliseconds(5));
+  CHECK(back_off.after(milliseconds(5)) == milliseconds(30'000));
+  CHECK(back_off.after(milliseconds(60'000)) == milliseconds(100));
+}
+
+TEST_CASE("credentials are made once and stay; the token of the kubeconfig is known by its hash alone") {
+  TempFolder folder;
+  const DataFolder data{folder.path() + "/data"};
+  REQUIRE(prepare(data));
+  REQUIRE(ensure_credentials(data, {}));
+  const std::string before = read_file(data.kubeconfig()).value();
+  const std::string token = read_admin_token(data).value();
+  REQUIRE(ensure_credentials(data, {}));
+  CHECK(read_file(data.kubeconfig()).value() == before);
+  CHECK(read_file(data.tokens()).value().find(token) == std::string::npos);
+  CHECK(auth::TokenFile::open(data.tokens()).value()->authenticate(token).value().in_group("system:masters"));
+  struct stat info{};
+  REQUIRE(::stat(data.kubeconfig().c_str(), &info) == 0);
+  CHECK((info.st_mode & 0777) == 0600);
+  CHECK(read_credentials(data).value().server_pin.size() == 64);
+}
+
+TEST_CASE("two supervisors cannot hold one data folder") {
+  TempFolder folder;
+  const DataFolder data{folder.path()};
+  const auto first = lock(data);
+  REQUIRE(first);
+  CHECK(lock(data).error().code == ErrorCode::conflict);
+}
+
+}  // namespace
+}  // namespace slipway::app
