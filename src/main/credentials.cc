@@ -26,7 +26,7 @@ Result<> write_for_serve(const std::string& path, const std::string& content) {
 Result<auth::KeyPair> ensure_authority(const DataFolder& data) {
   const std::string certificate = data.credentials() + "/ca.crt", key = data.credentials() + "/ca.key";
   if (exists(certificate) && exists(key)) return auth::KeyPair{TRY(read_file(certificate)), TRY(read_file(key))};
-  auto made = TRY(auth::make_authority("slipway"));
+  auto made = TRY(auth::make_authority("slipway-ca"));
   TRY(write_file_atomically(key, made.private_key_pem, 0600));
   TRY(write_file_atomically(certificate, made.certificate_pem, 0644));
   return made;
@@ -81,6 +81,8 @@ Result<> ensure_credentials(const DataFolder& data, const Ports& ports) {
   TRY(ensure_server(data, authority, ports));
   const std::string account_key = serve_file(data, "account.key");
   if (!exists(account_key)) TRY(write_for_serve(account_key, TRY(auth::make_private_key())));
+  const std::string node_port = serve_file(data, "node-port.token");
+  if (!exists(node_port)) TRY(write_for_serve(node_port, auth::make_token()));
   TRY(ensure_identity(data, ports, authority.certificate_pem, data.node_kubeconfig(), auth::node("local")));
   return ensure_identity(data, ports, authority.certificate_pem, data.kubeconfig(), auth::administrator());
 }
@@ -91,6 +93,7 @@ Result<Credentials> read_credentials(const DataFolder& data) {
   out.server_certificate_pem = TRY(read_file(serve_file(data, "server.crt")));
   out.server_key_pem = TRY(read_file(serve_file(data, "server.key")));
   out.account_key_pem = TRY(read_file(serve_file(data, "account.key")));
+  out.node_port_token = TRY(read_file(serve_file(data, "node-port.token")));
   out.server_pin = TRY(auth::public_key_sha256(out.server_certificate_pem));
   return out;
 }

@@ -13,6 +13,7 @@ struct Credentials {
   std::string ca_pem;
   std::string server_certificate_pem, server_key_pem;  // API and the HTTPS port
   std::string account_key_pem;                         // signs ServiceAccount tokens
+  std::string node_port_token;                         // between serve and the node's port
   std::string server_pin;                              // SHA-256 of the server's public key
 };
 

@@ -26,8 +26,9 @@ TEST_CASE("plain scalars mean what YAML 1.1 and Kubernetes' tools say") {
 
 TEST_CASE("keys become strings, merges fill in what is not set, duplicates are refused") {
   CHECK(json_of("{1: a, true: b, 1.5: c, x: d}") == R"({"1":"a","true":"b","1.5":"c","x":"d"})");
-  CHECK(json_of("b: &b {x: 1, y: 2}\nc: {<<: *b, y: 3}\nd: {y: 4, <<: [*b, {z: 5, x: 9}]}") ==
-        R"({"b":{"x":1,"y":2},"c":{"y":3,"x":1},"d":{"y":4,"x":1,"z":5}})");
+  CHECK(json_of("b: &b {x: 1, w: 2}\nc: {<<: *b, w: 3}\nd: {w: 4, <<: [*b, {z: 5, x: 9}]}") ==
+        R"({"b":{"x":1,"w":2},"c":{"w":3,"x":1},"d":{"w":4,"x":1,"z":5}})");
+  CHECK(json_of("y: 1") == R"({"true":1})");  // a boolean of YAML 1.1, also as a key
   CHECK(json_of("a: 1\nb: 2\na: 3\n") == "f.yaml:3:1: key \"a\" already set in map");
   CHECK(json_of("~: 1").starts_with("f.yaml:1:1: unsupported map key"));
   CHECK(json_of("? [a]\n: 1").starts_with("f.yaml:1:3: a map or a sequence cannot be a key"));
@@ -39,7 +40,7 @@ TEST_CASE("an error names file, line and column") {
   CHECK(json_of("a: *nothing") == "f.yaml:1:4: unknown anchor 'nothing' referenced");
   CHECK(json_of("a: &a [*a]") == "f.yaml:1:8: anchor 'a' value contains itself");
   CHECK(json_of("ok: 1\nbad: \xff\n").starts_with("f.yaml:2:6: "));
-  CHECK(json_of("a: 1\n---\nb: 2\n") == "f.yaml:2:1: expected one document");
+  CHECK(json_of("a: 1\n---\nb: 2\n") == "f.yaml:3:1: expected one document");
 }
 
 TEST_CASE("documents without content are left out, the others know where they start") {

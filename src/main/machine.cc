@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/strings.h"
+#include "main/node.h"
+#include "main/processes.h"
+#include "main/serve.h"
+#include "main/supervisor.h"
+#include "sandbox/monitor.h"
+
+namespace slipway::app {
+namespace {
+
+using cli::Exit;
+using cli::Flag;
+using cli::Invocation;
+
+void print(std::string_view text) { (void)write_all(STDOUT_FILENO, text); }
+void tell(std::string_view text) { (void)write_all(STDERR_FILENO, text); }
+
+const Flag data_flag{"data", 0, "FOLDER", "where everything of this installation lies", default_data_folder};
+
+Result<std::uint16_t> port_of(const Invocation& invocation, std::string_view flag) {
+  const std::int64_t port = TRY(invocation.number(flag));
+  if (port < 1 || port > 65535) return fail(ErrorCode::invalid, fmt::format("--{} must be between 1 and 65535", flag));
+  return static_cast<std::uint16_t>(port);
+}
+
+Result<Ports> ports_of(const Invocation& invocation) {
+  return Ports{invocation.get("address"), TRY(port_of(invocation, "api-port")), TRY(port_of(invocation, "registry-port")), TRY(port_of(invocation, "https-port"))};
+}
+
+std::vector<Flag> listening_flags() {
+  return {{"address", 0, "IP", "the address to listen on", "127.0.0.1"}, {"api-port", 0, "PORT", "of the Kubernetes API", "6443"},
+          {"registry-port", 0, "PORT", "of the image registry", "5000"}, {"https-port", 0, "PORT", "of git, hub, hooks and metrics", "8443"}};
+}
+
+std::vector<Flag> with_listening(std::vector<Flag> flags) {
+  for (Flag& flag : listening_flags()) flags.push_back(std::move(flag));
+  return flags;
+}
+
+Result<Exit> run_serve(const Invocation& invocation) {
+  log::set_component("serve");
+  const StopSignals signals;
+  const ServeOptions options{{invocation.get("data")}, TRY(ports_of(invocation)), invocation.get("kubeconfig")};
+  TRY(serve(options, [&] { signals.wait(); }));
+  return Exit::ok;
+}
+
+Result<Exit> run_node_command(const Invocation& invocation) {
+  log::set_component("node");
+  const StopSignals signals;
+  const NodeOptions options{{invocation.get("data")}, invocation.get("name"), invocation.get("kubeconfig")};
+  TRY(run_node(options, [&] { signals.wait(); }));
+  return Exit::ok;
+}
+
+Result<UpOptions> up_options(const Invocation& invocation) {
+  UpOptions options{.data = {invocation.get("data")}, .ports = TRY(ports_of(invocation)), .kubeconfig = invocation.get("kubeconfig")};
+  options.with_node = options.kubeconfig.empty() || invocation.has("node");
+  if (invocation.has("node")) options.node_name = invocation.get("node");
+  if (options.with_node && ::geteuid() != 0) return fail(ErrorCode::forbidden, "`slipway up` runs pods on this machine and needs root; `sudo slipway up`");
+  return options;
+}
+
+// The background process: its own session, its output in the log file, the outcome of the start through the pipe.
+Result<Exit> up_detached(const UpOptions& options) {
+  TRY(prepare(options.data));
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("cannot make", "pipe");
+  UniqueFd read_end(ends[0]), write_end(ends[1]);
+  const std::string log_path = options.data.logs() + "/slipway.log";
+  const UniqueFd log_file(::open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (!log_file) return fail_errno("cannot open", log_path);
+  const pid_t pid = ::fork();  // NOLINT: before any thread was made
+  if (pid < 0) return fail_errno("cannot start", "the supervisor");
+  if (pid == 0) {
+    ::setsid();
+    const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    ::dup2(null.get(), 0);
+    ::dup2(log_file.get(), 1);
+    ::dup2(log_file.get(), 2);
+    read_end.reset();
+    const auto done = supervise(options, write_end.get());
+    if (!done) (void)write_all(write_end.get(), "error: " + done.error().to_string() + "\n");
+    ::_exit(done ? 0 : 3);
+  }
+  write_end.reset();
+  std::string line;
+  for (char c = 0; line.size() < 4096 && ::read(read_end.get(), &c, 1) == 1 && c != '\n';) line += c;
+  if (!line.starts_with("ready")) return fail(ErrorCode::internal, line.starts_with("error: ") ? line.substr(7) : "the supervisor ended at once; see " + log_path);
+  print(fmt::format("slipway is up ({}); data {}\nexport KUBECONFIG={}\n", line, options.data.path, options.data.kubeconfig()));
+  return Exit::ok;
+}
+
+Result<Exit> up(const Invocation& invocation) {
+  const UpOptions options = TRY(up_options(invocation));
+  if (invocation.has("detach")) return up_detached(options);
+  TRY(supervise(options, STDERR_FILENO));
+  return Exit::ok;
+}
+
+Result<Exit> down(const Invocation& invocation) {
+  const DataFolder data{invocation.get("data")};
+  if (!exists(data.path)) return tell(fmt::format("nothing runs on {}\n", data.path)), Exit::ok;
+  TRY(stop_supervisor(data, std::chrono::seconds(60)));
+  if (::geteuid() == 0) TRY(purge_node(data));
+  if (invocation.has("purge")) TRY(remove_tree(data.path));
+  print(invocation.has("purge") ? "stopped; the data is removed\n" : "stopped; the data is kept\n");
+  return Exit::ok;
+}
+
+Result<Exit> print_kubeconfig(const Invocation& invocation) {
+  print(TRY(read_file(DataFolder{invocation.get("data")}.kubeconfig())));
+  return Exit::ok;
+}
+
+struct Check {
+  std::string what, command;
+  bool ok = false;
+};
+
+std::vector<Check> checks() {
+  std::vector<Check> out;
+  const auto program = [&](const char* name, const char* package) {
+    const auto found = run({.arguments = {"sh", "-c", "command -v \"$1\"", "sh", name}, .environment = {"PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}});
+    out.push_back({fmt::format("program {}", name), fmt::format("apt-get install {}", package), found && found->ok()});
+  };
+  program("git", "git");
+  program("runc", "runc");
+  program("nft", "nftables");
+  out.push_back({"root", "run as root: sudo slipway up", ::geteuid() == 0});
+  const std::string systems = read_file("/proc/filesystems", 1 << 20).value_or("");
+  out.push_back({"kernel: overlay file system", "modprobe overlay", systems.find("\toverlay") != systems.npos});
+  out.push_back({"kernel: control groups", "mount cgroup2 on /sys/fs/cgroup", is_folder("/sys/fs/cgroup")});
+  return out;
+}
+
+Result<Exit> doctor(const Invocation&) {
+  bool good = true;
+  for (const Check& check : checks()) {
+    print(fmt::format("{:8} {}{}\n", check.ok ? "ok" : "MISSING", check.what, check.ok ? "" : "   -> " + check.command));
+    good &= check.ok;
+  }
+  return good ? Exit::ok : Exit::failed;
+}
+
+Result<Exit> print_version(const Invocation& invocation) {
+  if (invocation.get("output") == "json") print(fmt::format("{{\"version\":\"{}\",\"kubernetes\":\"v1.36.3\"}}\n", version));
+  else print(fmt::format("slipway {} (Kubernetes API v1.36.3)\n", version));
+  return Exit::ok;
+}
+
+}  // namespace
+
+StopSignals::StopSignals() {
+  sigset_t mask;
+  sigemptyset(&mask);
+  sigaddset(&mask, SIGTERM);
+  sigaddset(&mask, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &mask, nullptr);
+}
+
+void StopSignals::wait() const {
+  sigset_t mask;
+  sigemptyset(&mask);
+  sigaddset(&mask, SIGTERM);
+  sigaddset(&mask, SIGINT);
+  int signal = 0;
+  ::sigwait(&mask, &signal);
+}
+
+std::vector<cli::Command> process_commands() {
+  std::vector<Flag> serve_flags = with_listening({data_flag, {"kubeconfig", 0, "FILE", "of a foreign plane"}});
+  return {
+      {.path = "serve", .arguments = "", .summary = "The control plane's process", .flags = serve_flags, .run = run_serve, .hidden = true},
+      {.path = "node", .arguments = "", .summary = "The node agent's process", .flags = {data_flag, {"name", 0, "NAME", "of the Node", "local"}, {"kubeconfig", 0, "FILE", "of the plane"}},
+       .run = run_node_command, .hidden = true},
+      {.path = "monitor", .arguments = "", .summary = "The monitor of one pod", .run = [](const Invocation& i) -> Result<Exit> { return static_cast<Exit>(sandbox::monitor_main(i.arguments)); },
+       .hidden = true, .raw = true},
+  };
+}
+
+std::vector<cli::Command> machine_commands() {
+  return {
+      {.path = "up", .arguments = "", .summary = "Start the control plane and the node on this machine",
+       .details = "Stays in the foreground; --detach returns when everything answers. Processes that end are started again.",
+       .flags = with_listening({data_flag, {"detach", 'd', "", "return when ready"}, {"kubeconfig", 0, "FILE", "work on this plane instead of an embedded one"},
+                                {"node", 0, "NAME", "with --kubeconfig: run the node agent too (for tests)"}}),
+       .run = up},
+      {.path = "down", .arguments = "", .summary = "Stop everything on this machine; the data stays",
+       .flags = {data_flag, {"purge", 0, "", "remove the data too"}}, .run = down},
+      {.path = "doctor", .arguments = "", .summary = "Tell what this machine lacks, and the command that mends it", .run = doctor},
+      {.path = "kubeconfig", .arguments = "", .summary = "Print the kubeconfig of the embedded plane", .flags = {data_flag}, .run = print_kubeconfig},
+      {.path = "version", .arguments = "", .summary = "Print the version", .flags = {cli::output_flag()}, .run = print_version},
+      {.path = "completion", .arguments = "SHELL", .summary = "Print the completion script for bash, zsh, fish or powershell",
+       .run = [](const Invocation& i) -> Result<Exit> {
+         const std::string script = cli::completion_script(i.arguments[0]);
+         if (script.empty()) return fail(ErrorCode::invalid, "completion knows bash, zsh, fish and powershell");
+         return print(script), Exit::ok;
+       }},
+  };
+}
+
+}  // namespace slipway::app

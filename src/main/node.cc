@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "main/node.h"
+
+#include <fmt/format.h>
+
+#include "base/counters.h"
+#include "base/log.h"
+#include "cluster/network/bridge.h"
+#include "cluster/network/dns_server.h"
+#include "cluster/network/proxy.h"
+#include "cluster/node/agent.h"
+#include "main/credentials.h"
+#include "main/images.h"
+#include "main/node_logs.h"
+#include "net/server.h"
+
+namespace slipway::app {
+namespace {
+
+using sandbox::Ipv4;
+using sandbox::Ipv4Range;
+
+constexpr std::uint16_t dns_port = 53;
+
+Result<cluster::BridgeConfig> bridge_config(const DataFolder& data) {
+  return cluster::BridgeConfig{.pods = TRY(Ipv4Range::parse("10.244.0.0/24")),
+                               .services = TRY(Ipv4Range::parse("10.96.0.0/16")),
+                               .dns_service = TRY(Ipv4::parse("10.96.0.10")),
+                               .address_file = data.node() + "/addresses"};
+}
+
+cluster::NodeConfig node_config(const NodeOptions& options) {
+  return {.name = options.name, .data = options.data.node(), .host_ip = "10.244.0.1", .kubelet_port = node_port, .api_host = "10.96.0.1", .api_port = "443",
+          .pod_cidr = "10.244.0.0/24"};
+}
+
+class Node final {
+ public:
+  explicit Node(const NodeOptions& options) : options_(options) {}
+  ~Node() {
+    server_.reset();
+    logs_.reset();
+    agent_.reset();
+    dns_.reset();
+    proxy_.reset();
+  }
+
+  Result<> open() {
+    const Credentials credentials = TRY(read_credentials(options_.data));
+    client_ = TRY(kube::make_client(TRY(kube::load_kubeconfig(options_.kubeconfig))));
+    const cluster::BridgeConfig bridge = TRY(bridge_config(options_.data));
+    network_ = TRY(cluster::BridgeNetwork::open(bridge));
+    TRY(open_proxy(bridge));
+    images_ = TRY(make_images(options_.data, *executor_));
+    cluster::NodeConfig config = node_config(options_);
+    config.cluster_ca_pem = credentials.ca_pem;
+    for (const Ipv4 resolver : resolvers_) config.host_nameservers.push_back(resolver.to_string());
+    agent_ = TRY(cluster::NodeAgent::start(config, *client_, *executor_, *images_, *network_, &metrics_));
+    logs_ = std::make_unique<NodeLogs>(*agent_, *executor_, credentials.node_port_token);
+    const net::TlsServerConfig tls{credentials.server_certificate_pem, credentials.server_key_pem, ""};
+    server_ = TRY(net::Server::start({{{"127.0.0.1", node_port, true, false}, tls, [this](std::shared_ptr<net::Exchange> e) { logs_->handle(std::move(e)); }}}));
+    return {};
+  }
+
+ private:
+  Result<> open_proxy(const cluster::BridgeConfig& bridge) {
+    resolvers_ = cluster::parse_resolvers(read_file("/etc/resolv.conf", 1 << 20).value_or(""));
+    const cluster::Endpoint dns{network_->gateway(), dns_port};
+    cluster::ProxyConfig config;
+    config.rules.pods = bridge.pods;
+    config.rules.services = bridge.services;
+    config.rules.dns_service = bridge.dns_service;
+    config.rules.dns_server = dns;
+    proxy_ = std::make_unique<cluster::ServiceProxy>(config, *client_, *executor_, network_.get(), &metrics_);
+    dns_ = TRY(cluster::DnsServer::start({.listen = dns, .resolvers = resolvers_}, [this] { return proxy_->zone(); }));
+    proxy_->start();
+    return {};
+  }
+
+  const NodeOptions& options_;
+  Metrics metrics_;
+  std::unique_ptr<Executor> executor_ = make_system_executor();
+  std::unique_ptr<kube::Client> client_;
+  std::unique_ptr<cluster::BridgeNetwork> network_;
+  std::vector<Ipv4> resolvers_;
+  std::unique_ptr<cluster::ServiceProxy> proxy_;
+  std::unique_ptr<cluster::DnsServer> dns_;
+  std::unique_ptr<cluster::ImageProvider> images_;
+  std::unique_ptr<cluster::NodeAgent> agent_;
+  std::unique_ptr<NodeLogs> logs_;
+  std::unique_ptr<net::Server> server_;
+};
+
+}  // namespace
+
+Result<> run_node(const NodeOptions& options, const std::function<void()>& wait_for_stop) {
+  Node node(options);
+  TRY(node.open());
+  log::info("Node is up", {{"node", options.name}});
+  wait_for_stop();
+  return {};
+}
+
+Result<> purge_node(const DataFolder& data) {
+  auto network = TRY(cluster::BridgeNetwork::open(TRY(bridge_config(data))));
+  TRY(cluster::purge_pods(node_config({.data = data}), network.get()));
+  TRY(network->remove_all());
+  return cluster::remove_packet_rules("slipway");
+}
+
+}  // namespace slipway::app

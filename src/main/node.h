@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// node: the agent, the pods' network and the cluster's DNS, in one process that is root. Killing it disturbs no pod.
+#pragma once
+
+#include <functional>
+
+#include "main/data_folder.h"
+
+namespace slipway::app {
+
+struct NodeOptions {
+  DataFolder data;
+  std::string name = "local";
+  std::string kubeconfig;
+};
+
+Result<> run_node(const NodeOptions& options, const std::function<void()>& wait_for_stop);
+
+// Ends every pod and takes back what the node made on this machine: mounts, namespaces, links, packet rules.
+Result<> purge_node(const DataFolder& data);
+
+}  // namespace slipway::app

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "main/serve.h"
+
+#include <fmt/format.h>
+
+#include "auth/tokens.h"
+#include "base/counters.h"
+#include "base/log.h"
+#include "cluster/api/api.h"
+#include "cluster/controllers/controllers.h"
+#include "kube/control.h"
+#include "main/node_logs.h"
+#include "main/processes.h"
+#include "net/server.h"
+#include "source/git_http.h"
+
+namespace slipway::app {
+namespace {
+
+using text::Json;
+
+constexpr const char* pods_gateway = "10.244.0.1";  // the bridge's address: how pods reach serve
+
+// The parts in the order in which they come up; they go down in the opposite order.
+class Serve final {
+ public:
+  explicit Serve(const ServeOptions& options) : options_(options), journal_(options.data.pushes()), repositories_(options.data.git(), journal_, executor_->clock()) {}
+  ~Serve() { close(); }
+
+  Result<> open() {
+    credentials_ = TRY(read_credentials(options_.data));
+    tokens_ = TRY(auth::TokenFile::open(options_.data.tokens()));
+    metrics_.gauge("slipway_build_info", "The running build", {{"version", version}}).set(1);
+    TRY(open_plane());
+    git_ = std::make_unique<source::GitHttp>(repositories_, *executor_, [this](std::string_view token, const source::RepositoryName&, source::GitAccess) { return may_use_git(token); });
+    TRY(open_server());
+    TRY(repositories_.recover());
+    manager_ = std::make_unique<kube::Manager>(*client_, *executor_, &metrics_);
+    if (api_) cluster::register_controllers(*manager_, {});
+    starter_ = executor_->spawn("start", [this](std::stop_token stop) {
+      manager_->start(stop);
+      ready_ = true;
+    });
+    return {};
+  }
+
+  void close() {
+    ready_ = false;
+    starter_.reset();
+    if (manager_) manager_->stop();
+    if (api_) api_->stop();
+    server_.reset();
+    git_.reset();
+    manager_.reset();
+    client_.reset();
+    api_.reset();
+  }
+
+ private:
+  Result<> open_plane() {
+    if (!options_.kubeconfig.empty()) {
+      client_ = TRY(kube::make_client(TRY(kube::load_kubeconfig(options_.kubeconfig))));
+      return {};
+    }
+    account_tokens_ = TRY(auth::AccountTokens::open(credentials_.account_key_pem));
+    node_logs_ = std::make_unique<RemoteNodeLogs>(TRY(net::make_client({true, "127.0.0.1", node_port}, {.pinned_sha256 = credentials_.server_pin})), credentials_.node_port_token);
+    files_ = store::make_system_files();
+    api::ApiConfig config{.folder = options_.data.api(), .ca_pem = credentials_.ca_pem, .port = options_.ports.api, .tokens = tokens_.get(),
+                          .account_tokens = account_tokens_.get(), .logs = node_logs_.get()};
+    config.on_store_failure = [](const Error& error) {
+      log::error("The store failed; the process ends so that nothing is acknowledged that is not durable", {{"reason", error.to_string()}});
+      std::_Exit(3);
+    };
+    api_ = TRY(api::Api::open(*files_, *executor_, std::move(config)));
+    client_ = api_->local_client(auth::controller("serve"));
+    return publish_endpoint();
+  }
+
+  // Pods reach the API at the Service `kubernetes`, which leads to the bridge's address.
+  Result<> publish_endpoint() {
+    const Json slice = Json::object(
+        {{"apiVersion", "discovery.k8s.io/v1"}, {"kind", "EndpointSlice"},
+         {"metadata", Json::object({{"name", "kubernetes"}, {"namespace", "default"}, {"labels", Json::object({{"kubernetes.io/service-name", "kubernetes"}})}})},
+         {"addressType", "IPv4"},
+         {"endpoints", Json::array({Json::object({{"addresses", Json::array({pods_gateway})}, {"conditions", Json::object({{"ready", true}})}})})},
+         {"ports", Json::array({Json::object({{"name", "https"}, {"port", int{options_.ports.api}}, {"protocol", "TCP"}})})}});
+    auto created = client_->create(kube::resources::endpoint_slices, slice);
+    if (!created && created.error().code != ErrorCode::already_exists) return std::unexpected(std::move(created.error()));
+    return {};
+  }
+
+  Result<> open_server() {
+    const net::TlsServerConfig tls{credentials_.server_certificate_pem, credentials_.server_key_pem, credentials_.ca_pem};
+    const auto https = [this](std::shared_ptr<net::Exchange> exchange) { route(std::move(exchange)); };
+    std::vector<net::Endpoint> endpoints{{{options_.ports.address, options_.ports.https, true, false}, tls, https},
+                                         {{pods_gateway, options_.ports.https, true, true}, tls, https}};
+    if (api_) {
+      const auto api = [this](std::shared_ptr<net::Exchange> exchange) { api_->handle(std::move(exchange)); };
+      endpoints.push_back({{options_.ports.address, options_.ports.api, true, false}, tls, api});
+      endpoints.push_back({{pods_gateway, options_.ports.api, true, true}, tls, api});
+    }
+    server_ = TRY(net::Server::start(std::move(endpoints)));
+    return {};
+  }
+
+  void route(std::shared_ptr<net::Exchange> exchange) {
+    const std::string& path = exchange->head().url.path;
+    if (path.starts_with("/git/")) return git_->handle(std::move(exchange));
+    if (path == "/livez") return answer(*exchange, 200, "ok");
+    if (path == "/readyz") return answer(*exchange, ready_ ? 200 : 503, ready_ ? "ok" : "starting");
+    if (path == "/metrics") return serve_metrics(*exchange);
+    answer(*exchange, 404, "not found");
+  }
+
+  void serve_metrics(net::Exchange& exchange) {
+    if (auto allowed = may_use_git(source::token_of(exchange.head().headers)); !allowed) return answer(exchange, 401, "a token is needed");
+    exchange.respond({200, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}}, metrics_.text()});
+  }
+
+  static void answer(net::Exchange& exchange, int status, std::string_view text) {
+    exchange.respond({status, {{"Content-Type", "text/plain; charset=utf-8"}}, std::string(text) + "\n"});
+  }
+
+  // Until roles come, who may push and read metrics is the administrator.
+  Result<> may_use_git(std::string_view token) const {
+    if (token.empty()) return fail(ErrorCode::unauthenticated, "a token is needed: the password of the kubeconfig's user");
+    const auto identity = TRY(tokens_->authenticate(token));
+    return identity.in_group("system:masters") ? Result<>{} : fail(ErrorCode::forbidden, identity.user + " may not do this");
+  }
+
+  const ServeOptions& options_;
+  Metrics metrics_;
+  std::unique_ptr<Executor> executor_ = make_system_executor();
+  Credentials credentials_;
+  std::unique_ptr<auth::TokenFile> tokens_;
+  std::unique_ptr<auth::AccountTokens> account_tokens_;
+  std::unique_ptr<RemoteNodeLogs> node_logs_;
+  std::unique_ptr<store::FileSystem> files_;
+  std::unique_ptr<api::Api> api_;
+  std::unique_ptr<kube::Client> client_;
+  source::PushJournal journal_;
+  source::Repositories repositories_;
+  std::unique_ptr<source::GitHttp> git_;
+  std::unique_ptr<kube::Manager> manager_;
+  std::unique_ptr<net::Server> server_;
+  std::atomic<bool> ready_{false};
+  std::unique_ptr<Task> starter_;
+};
+
+}  // namespace
+
+Result<> serve(const ServeOptions& options, const std::function<void()>& wait_for_stop) {
+  Serve process(options);
+  TRY(process.open());
+  log::info("Serving", {{"api", std::int64_t{options.ports.api}}, {"https", std::int64_t{options.ports.https}}});
+  wait_for_stop();
+  return {};
+}
+
+}  // namespace slipway::app
