@@ -26,7 +26,7 @@ Result<> folder_for_serve(const std::string& path) {
 // Root writes blobs below folders that are serve's, so every folder is made here, before anyone writes.
 Result<> prepare_blobs(const std::string& path) {
   TRY(folder_for_serve(path));
-  for (const char* name : {"/sha256", "/tmp", "/leases"}) TRY(folder_for_serve(path + name));
+  for (const char* name : {"/sha256", "/tmp", "/leases", "/names"}) TRY(folder_for_serve(path + name));
   for (int i = 0; i < 256; ++i) TRY(folder_for_serve(fmt::format("{}/sha256/{:02x}", path, i)));
   const std::string lock = path + "/lock";
   const UniqueFd fd(::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
@@ -41,7 +41,7 @@ bool has_own_serve_user() { return ::geteuid() == 0; }
 Result<> prepare(const DataFolder& data) {
   TRY(make_folders(data.path, 0700));
   if (::chmod(data.path.c_str(), 0711) != 0) return fail_errno("cannot set the mode of", data.path);
-  for (const auto& path : {data.serve(), data.api(), data.hub(), data.git(), data.pushes(), data.images()}) TRY(folder_for_serve(path));
+  for (const auto& path : {data.serve(), data.api(), data.hub(), data.git(), data.pushes()}) TRY(folder_for_serve(path));
   TRY(prepare_blobs(data.blobs()));
   for (const auto& path : {data.node(), data.credentials(), data.logs()}) TRY(make_folders(path, 0700));
   return {};

@@ -22,7 +22,7 @@ struct DataFolder {
   std::string hub() const { return serve() + "/hub"; }
   std::string git() const { return serve() + "/git"; }
   std::string pushes() const { return serve() + "/pushes"; }
-  std::string images() const { return serve() + "/images"; }
+  std::string names() const { return blobs() + "/names"; }  // of images
   std::string tokens() const { return serve() + "/tokens"; }
   std::string node() const { return path + "/node"; }
   std::string blobs() const { return path + "/blobs"; }

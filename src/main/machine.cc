@@ -12,6 +12,7 @@
 #include "main/processes.h"
 #include "main/serve.h"
 #include "main/supervisor.h"
+#include "oci/import.h"
 #include "sandbox/monitor.h"
 
 namespace slipway::app {
@@ -24,7 +25,7 @@ using cli::Invocation;
 void print(std::string_view text) { (void)write_all(STDOUT_FILENO, text); }
 void tell(std::string_view text) { (void)write_all(STDERR_FILENO, text); }
 
-const Flag data_flag{"data", 0, "FOLDER", "where everything of this installation lies", default_data_folder};
+const Flag data_flag{"data", 0, "FOLDER", "where everything of this installation lies", default_data_folder, false};
 
 Result<std::uint16_t> port_of(const Invocation& invocation, std::string_view flag) {
   const std::int64_t port = TRY(invocation.number(flag));
@@ -70,39 +71,46 @@ Result<UpOptions> up_options(const Invocation& invocation) {
   return options;
 }
 
-// The background process: its own session, its output in the log file, the outcome of the start through the pipe.
+// Starts `up` again in a session of its own; it writes into the log file and tells the outcome of the start through a pipe.
 Result<Exit> up_detached(const UpOptions& options) {
   TRY(prepare(options.data));
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("cannot make", "pipe");
   UniqueFd read_end(ends[0]), write_end(ends[1]);
-  const std::string log_path = options.data.logs() + "/slipway.log";
-  const UniqueFd log_file(::open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-  if (!log_file) return fail_errno("cannot open", log_path);
-  const pid_t pid = ::fork();  // NOLINT: before any thread was made
-  if (pid < 0) return fail_errno("cannot start", "the supervisor");
-  if (pid == 0) {
-    ::setsid();
-    const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-    ::dup2(null.get(), 0);
-    ::dup2(log_file.get(), 1);
-    ::dup2(log_file.get(), 2);
-    read_end.reset();
-    const auto done = supervise(options, write_end.get());
-    if (!done) (void)write_all(write_end.get(), "error: " + done.error().to_string() + "\n");
-    ::_exit(done ? 0 : 3);
-  }
+  Command command{.arguments = {"/proc/self/exe", "up", "--data", options.data.path, "--address", options.ports.address, "--api-port", std::to_string(options.ports.api),
+                                "--registry-port", std::to_string(options.ports.registry), "--https-port", std::to_string(options.ports.https), "--background",
+                                std::to_string(write_end.get())},
+                  .keep_descriptors = {write_end.get()},
+                  .own_session = true};
+  if (!options.kubeconfig.empty()) command.arguments.insert(command.arguments.end(), {"--kubeconfig", options.kubeconfig});
+  if (!options.kubeconfig.empty() && options.with_node) command.arguments.insert(command.arguments.end(), {"--node", options.node_name});
+  Child child = TRY(Child::start(command, Stdio::null, Stdio::null, Stdio::null));
+  child.detach();
   write_end.reset();
   std::string line;
   for (char c = 0; line.size() < 4096 && ::read(read_end.get(), &c, 1) == 1 && c != '\n';) line += c;
-  if (!line.starts_with("ready")) return fail(ErrorCode::internal, line.starts_with("error: ") ? line.substr(7) : "the supervisor ended at once; see " + log_path);
+  if (!line.starts_with("ready"))
+    return fail(ErrorCode::internal, line.starts_with("error: ") ? line.substr(7) : fmt::format("the supervisor ended at once; see {}/slipway.log", options.data.logs()));
   print(fmt::format("slipway is up ({}); data {}\nexport KUBECONFIG={}\n", line, options.data.path, options.data.kubeconfig()));
   return Exit::ok;
+}
+
+// The other side of it: output to the log file from the first line on.
+Result<Exit> up_in_background(const UpOptions& options, int ready_fd) {
+  TRY(prepare(options.data));
+  const std::string path = options.data.logs() + "/slipway.log";
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (!file || ::dup2(file.get(), STDOUT_FILENO) < 0 || ::dup2(file.get(), STDERR_FILENO) < 0) return fail_errno("cannot open", path);
+  ::fcntl(ready_fd, F_SETFD, FD_CLOEXEC);
+  const auto done = supervise(options, ready_fd);
+  if (!done) (void)write_all(ready_fd, "error: " + done.error().to_string() + "\n");
+  return done ? Result<Exit>(Exit::ok) : std::unexpected(done.error());
 }
 
 Result<Exit> up(const Invocation& invocation) {
   const UpOptions options = TRY(up_options(invocation));
   if (invocation.has("detach")) return up_detached(options);
+  if (invocation.has("background")) return up_in_background(options, static_cast<int>(TRY(invocation.number("background"))));
   TRY(supervise(options, STDERR_FILENO));
   return Exit::ok;
 }
@@ -114,6 +122,24 @@ Result<Exit> down(const Invocation& invocation) {
   if (::geteuid() == 0) TRY(purge_node(data));
   if (invocation.has("purge")) TRY(remove_tree(data.path));
   print(invocation.has("purge") ? "stopped; the data is removed\n" : "stopped; the data is kept\n");
+  return Exit::ok;
+}
+
+Result<Exit> import_image(const Invocation& invocation) {
+  const DataFolder data{invocation.get("data")};
+  TRY(prepare(data));
+  const auto blobs = TRY(store::BlobStore::open_folder(data.blobs()));
+  oci::ImageStore images(data.names(), *blobs);
+  const auto name = TRY(oci::Reference::parse(invocation.arguments[1]));
+  const auto digest = TRY(oci::import_image(images, invocation.arguments[0], name));
+  print(fmt::format("{}@{}\n", name.to_string(), digest.value));
+  return Exit::ok;
+}
+
+Result<Exit> list_images(const Invocation& invocation) {
+  const DataFolder data{invocation.get("data")};
+  const auto blobs = TRY(store::BlobStore::open_folder(data.blobs()));
+  for (const auto& image : TRY(oci::ImageStore(data.names(), *blobs).list())) print(fmt::format("{}\t{}\n", image.reference.to_string(), image.manifest.value));
   return Exit::ok;
 }
 
@@ -193,12 +219,16 @@ std::vector<cli::Command> machine_commands() {
       {.path = "up", .arguments = "", .summary = "Start the control plane and the node on this machine",
        .details = "Stays in the foreground; --detach returns when everything answers. Processes that end are started again.",
        .flags = with_listening({data_flag, {"detach", 'd', "", "return when ready"}, {"kubeconfig", 0, "FILE", "work on this plane instead of an embedded one"},
-                                {"node", 0, "NAME", "with --kubeconfig: run the node agent too (for tests)"}}),
+                                {"node", 0, "NAME", "with --kubeconfig: run the node agent too (for tests)"},
+                                {"background", 0, "FD", "(what --detach starts) tell this descriptor when ready"}}),
        .run = up},
       {.path = "down", .arguments = "", .summary = "Stop everything on this machine; the data stays",
        .flags = {data_flag, {"purge", 0, "", "remove the data too"}}, .run = down},
       {.path = "doctor", .arguments = "", .summary = "Tell what this machine lacks, and the command that mends it", .run = doctor},
       {.path = "kubeconfig", .arguments = "", .summary = "Print the kubeconfig of the embedded plane", .flags = {data_flag}, .run = print_kubeconfig},
+      {.path = "image import", .arguments = "PATH NAME", .summary = "Store an image from a root folder, a tar, an OCI layout or `docker save`",
+       .flags = {data_flag}, .run = import_image},
+      {.path = "image list", .arguments = "", .summary = "List the names of the local image store", .flags = {data_flag}, .run = list_images},
       {.path = "version", .arguments = "", .summary = "Print the version", .flags = {cli::output_flag()}, .run = print_version},
       {.path = "completion", .arguments = "SHELL", .summary = "Print the completion script for bash, zsh, fish or powershell",
        .run = [](const Invocation& i) -> Result<Exit> {

@@ -51,7 +51,7 @@ class Node final {
     const cluster::BridgeConfig bridge = TRY(bridge_config(options_.data));
     network_ = TRY(cluster::BridgeNetwork::open(bridge));
     TRY(open_proxy(bridge));
-    images_ = TRY(make_images(options_.data, *executor_));
+    images_ = TRY(make_images(options_.data));
     cluster::NodeConfig config = node_config(options_);
     config.cluster_ca_pem = credentials.ca_pem;
     for (const Ipv4 resolver : resolvers_) config.host_nameservers.push_back(resolver.to_string());

@@ -57,7 +57,7 @@ TEST_CASE("the position of a value is found by its path") {
       "metadata:\n  labels:\n    a.b/c: x\nspec:\n  containers:\n  - name: one\n  - {name: two, image: i}\n  base: &b {deep: 1}\n  copy: *b\n", "f.yaml");
   REQUIRE(documents);
   const auto& document = documents->front();
-  CHECK(document.position("spec.containers[1].image") == YamlMark{7, 23});
+  CHECK(document.position("spec.containers[1].image") == YamlMark{7, 24});
   CHECK(document.position("metadata.labels[a.b/c]") == YamlMark{3, 12});
   CHECK(document.position("metadata.labels.a.b/c") == YamlMark{3, 12});
   CHECK(document.position("spec.containers[0].nothing") == YamlMark{6, 5});
