@@ -27,6 +27,11 @@ openssl skopeo zstd ca-certificates
 """.split()
 
 
+# A clone elsewhere finds what was compiled before.
+os.environ.setdefault("CCACHE_BASEDIR", str(ROOT))
+os.environ.setdefault("CCACHE_NOHASHDIR", "1")
+
+
 def say(text):
     print(f"== {text}", flush=True)
 

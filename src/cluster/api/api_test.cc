@@ -183,8 +183,30 @@ TEST_CASE("the local client is authorized like everybody") {
 TEST_CASE("a patch of a type that is not served is refused by name") {
   Fixture f;
   REQUIRE(f.admin->create(config_maps, config_map("a", "1")));
-  const auto refused = f.admin->patch(config_maps, {"default", "a"}, kube::PatchType::json, Json::array());
-  CHECK(refused.error().message.find("application/json-patch+json") != std::string::npos);
+  const auto refused = f.admin->raw("PATCH", "/api/v1/namespaces/default/configmaps/a", "{}", "application/xml");
+  CHECK(refused.error().message.find("got application/xml") != std::string::npos);
+}
+
+TEST_CASE("a JSON patch that does not fit is refused and changes nothing; one that fits is applied") {
+  Fixture f;
+  REQUIRE(f.admin->create(config_maps, config_map("a", "1")));
+  const auto patch = [](std::string_view op, std::string_view path) { return Json::array({Json::object({{"op", op}, {"path", path}, {"value", "2"}})}); };
+  CHECK(f.admin->patch(config_maps, {"default", "a"}, kube::PatchType::json, patch("replace", "/data/nothing")).error().code == ErrorCode::invalid);
+  CHECK(f.admin->patch(config_maps, {"default", "a"}, kube::PatchType::json, patch("add", "/data/new")).value()["data"]["new"].as_string() == "2");
+}
+
+TEST_CASE("server-side apply makes, changes and shares an object; another manager's field is a conflict") {
+  Fixture f;
+  const auto apply = [&](std::string_view manager, std::string_view value, bool force) {
+    const Json object = Json::object({{"apiVersion", "v1"}, {"kind", "ConfigMap"}, {"metadata", Json::object({{"name", "a"}, {"namespace", "default"}})},
+                                      {"data", Json::object({{"k", value}})}});
+    return f.admin->patch(config_maps, {"default", "a"}, kube::PatchType::apply, object, {.field_manager = std::string(manager), .force = force});
+  };
+  REQUIRE(apply("one", "1", false));
+  const auto again = apply("one", "1", false).value();
+  CHECK(again["metadata"]["resourceVersion"] == apply("one", "1", false).value()["metadata"]["resourceVersion"]);
+  CHECK(apply("two", "2", false).error().message == "Apply failed with 1 conflict: conflict with \"one\" using v1: .data.k");
+  CHECK(apply("two", "2", true).value()["data"]["k"].as_string() == "2");
 }
 
 }  // namespace

@@ -245,14 +245,51 @@ Answer<Reply> Operations::update(const Request& request, const ResourceInfo& res
     return bad_request(fmt::format("the name of the object ({}) does not match the name on the URL ({})", printable(wanted["metadata"]["name"].as_string()), route.name));
   if (wanted["kind"].as_string() != resource.id.kind)
     return bad_request(fmt::format("{} in version \"{}\" cannot be handled as a {}", printable(wanted["kind"].as_string()), resource.id.version, resource.id.kind));
-  return Reply{200, to_json(TRY(modify(resource, route, route.subresource, TRY(wants_dry_run(request)), [&](const Json&) -> Answer<Json> { return wanted; })))};
+  return Reply{200, to_json(TRY(modify(resource, route, route.subresource, TRY(wants_dry_run(request)), [&](const Json& current) -> Answer<Json> {
+    return kube::track_update(current, wanted, writer_of(request, resource));
+  })))};
 }
 
 Answer<Reply> Operations::patch(const Request& request, const ResourceInfo& resource) {
+  if (is_apply(request.content_type)) return apply(request, resource);
   const Route& route = request.route;
-  return Reply{200, to_json(TRY(modify(resource, route, route.subresource, TRY(wants_dry_run(request)), [&](const Json& current) {
-    return patched(request.content_type, current, request.body);
+  return Reply{200, to_json(TRY(modify(resource, route, route.subresource, TRY(wants_dry_run(request)), [&](const Json& current) -> Answer<Json> {
+    const Json next = TRY(patched(request.content_type, current, request.body));
+    return kube::track_update(current, next, writer_of(request, resource));
   })))};
+}
+
+kube::Applier Operations::writer_of(const Request& request, const ResourceInfo& resource) const {
+  const std::string_view manager = request.param("fieldManager");
+  return {std::string(manager.empty() ? "unknown" : manager), resource.id.api_version(), request.route.subresource, now(),
+          request.param("force") == "true" ? kube::Force::yes : kube::Force::no};
+}
+
+// Server-side apply; of what is not there it makes the object.
+Answer<Reply> Operations::apply(const Request& request, const ResourceInfo& resource) {
+  if (request.param("fieldManager").empty())
+    return std::unexpected(Failure(400, "BadRequest", "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"));
+  const Route& route = request.route;
+  Json wanted = TRY(parse_body(request.content_type, request.body));
+  if (wanted["apiVersion"].as_string() != resource.id.api_version() || wanted["kind"].as_string() != resource.id.kind)
+    return bad_request(fmt::format("the applied object is a {}/{}, the request is for a {}/{}", printable(wanted["apiVersion"].as_string()),
+                                   printable(wanted["kind"].as_string()), resource.id.api_version(), resource.id.kind));
+  if (!wanted["metadata"]["managedFields"].empty()) return bad_request("metadata.managedFields must be nil");
+  wanted = wanted.with_path({"metadata", "name"}, route.name);
+  const kube::Applier applier = writer_of(request, resource);
+  const auto outcome = [&](const Json& live) -> Answer<Json> {
+    auto applied = kube::apply(live, wanted, applier);
+    if (applied) return *applied;
+    return std::unexpected(Failure(409, "Conflict", applied.error().message));
+  };
+  const bool dry_run = TRY(wants_dry_run(request));
+  const auto present = read(resource, route.ns, route.name);
+  if (!present && present.error().code == 404 && route.subresource.empty()) {
+    auto created = create_object(resource, TRY(outcome({})), route.ns, dry_run);
+    if (created) return Reply{201, to_json(*created)};
+    if (created.error().reason != "AlreadyExists") return std::unexpected(created.error());
+  }
+  return Reply{200, to_json(TRY(modify(resource, route, route.subresource, dry_run, outcome)))};
 }
 
 }  // namespace slipway::api

@@ -3,6 +3,7 @@
 // conditional write. Watches are in watches.h. Any thread.
 #pragma once
 
+#include "kube/apply.h"
 #include "auth/identity.h"
 #include "auth/tokens.h"
 #include "base/random.h"
@@ -48,6 +49,8 @@ class Operations final {
   Answer<Reply> create(const Request& request, const ResourceInfo& resource);
   Answer<Reply> update(const Request& request, const ResourceInfo& resource);
   Answer<Reply> patch(const Request& request, const ResourceInfo& resource);
+  Answer<Reply> apply(const Request& request, const ResourceInfo& resource);
+  kube::Applier writer_of(const Request& request, const ResourceInfo& resource) const;
   Answer<Reply> remove(const Request& request, const ResourceInfo& resource);
   Answer<Reply> remove_collection(const Request& request, const ResourceInfo& resource);
   Answer<Reply> scale(const Request& request, const ResourceInfo& resource);

@@ -7,8 +7,8 @@
 
 namespace slipway::api {
 
-Json merge_patch(const Json& target, const Json& patch);  // RFC 7396
 // By the request's Content-Type; one that is not served is 415.
+bool is_apply(std::string_view content_type);  // application/apply-patch+yaml
 Answer<Json> patched(std::string_view content_type, const Json& current, std::string_view body);
 Answer<Json> parse_body(std::string_view content_type, std::string_view body);
 
