@@ -5,7 +5,7 @@
 #include <mutex>
 
 #include "cluster/controllers/controllers.h"
-#include "cluster/controllers/discovery.h"
+#include "kube/discovery.h"
 
 namespace slipway::cluster {
 namespace {
@@ -131,7 +131,7 @@ class GarbageCollector final {
 
   // The cache has not got it; that is no proof. The kind is asked for by its reference.
   Result<Owner> absent(const Json& reference, const std::string& ns) {
-    for (const kube::Resource& resource : TRY(discover(manager_.client()))) {
+    for (const kube::Resource& resource : TRY(kube::discover(manager_.client()))) {
       if (resource.kind != reference["kind"].as_string() || resource.api_version() != reference["apiVersion"].as_string()) continue;
       const auto owner = manager_.client().get(resource, {resource.namespaced ? ns : "", reference["name"].str()});
       if (!owner && owner.error().code != ErrorCode::not_found) return std::unexpected(owner.error());

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "cluster/controllers/controllers.h"
-#include "cluster/controllers/discovery.h"
+#include "kube/discovery.h"
 
 namespace slipway::cluster {
 namespace {
@@ -19,7 +19,7 @@ class Namespaces final {
     const Json object = namespaces_.get(key);
     if (object.is_null() || object["metadata"]["deletionTimestamp"].is_null()) return kube::Next::done();
     std::size_t left = 0;
-    for (const kube::Resource& resource : TRY(discover(manager_.client())))
+    for (const kube::Resource& resource : TRY(kube::discover(manager_.client())))
       if (resource.namespaced) left += TRY(empty(resource, key.name));
     if (left > 0) return kube::Next::after(std::chrono::milliseconds(200));  // finalizers and pods that still stop
     if (object["spec"]["finalizers"].empty()) return kube::Next::done();

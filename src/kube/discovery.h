@@ -4,9 +4,9 @@
 
 #include "kube/client.h"
 
-namespace slipway::cluster {
+namespace slipway::kube {
 
 // Every resource that can be listed and deleted, in its preferred version; without sub-resources.
-Result<std::vector<kube::Resource>> discover(kube::Client& client);
+Result<std::vector<Resource>> discover(Client& client);
 
-}  // namespace slipway::cluster
+}  // namespace slipway::kube
