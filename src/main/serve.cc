@@ -8,7 +8,10 @@
 #include "base/log.h"
 #include "cluster/api/api.h"
 #include "cluster/controllers/controllers.h"
+#include "deliver/sync/sync.h"
+#include "forge/repositories.h"
 #include "kube/control.h"
+#include "main/definitions.h"
 #include "main/node_logs.h"
 #include "main/processes.h"
 #include "net/server.h"
@@ -18,6 +21,21 @@ namespace slipway::app {
 namespace {
 
 using text::Json;
+
+// What delivery asks of the hosted repositories.
+class HostedCommits final : public deliver::Commits {
+ public:
+  explicit HostedCommits(source::Repositories& repositories) : repositories_(repositories) {}
+  Result<std::string> head(const std::string& ns, const std::string& repository, const std::string& branch) override {
+    return repositories_.head(TRY(source::RepositoryName::parse(ns, repository)), branch);
+  }
+  Result<cd::Files> files(const std::string& ns, const std::string& repository, const std::string& commit, const std::string& path) override {
+    return repositories_.files(TRY(source::RepositoryName::parse(ns, repository)), commit, path);
+  }
+
+ private:
+  source::Repositories& repositories_;
+};
 
 constexpr const char* pods_gateway = "10.244.0.1";  // the bridge's address: how pods reach serve
 
@@ -37,6 +55,11 @@ class Serve final {
     TRY(repositories_.recover());
     manager_ = std::make_unique<kube::Manager>(*client_, *executor_, &metrics_);
     if (api_) cluster::register_controllers(*manager_, {});
+    TRY(apply_definitions(*client_));
+    blobs_ = TRY(store::BlobStore::open_folder(options_.data.blobs()));
+    auto on_new_commits = deliver::register_sync(*manager_, {*blobs_, commits_});
+    forge::register_repositories(*manager_, {repositories_, journal_, [](const source::Files&, const forge::PushEvent&) -> Result<std::vector<Json>> { return std::vector<Json>{}; },
+                                             fmt::format("https://{}:{}", options_.ports.address, options_.ports.https), std::move(on_new_commits)});
     starter_ = executor_->spawn("start", [this](std::stop_token stop) {
       manager_->start(stop);
       ready_ = true;
@@ -140,6 +163,8 @@ class Serve final {
   std::unique_ptr<kube::Client> client_;
   source::PushJournal journal_;
   source::Repositories repositories_;
+  HostedCommits commits_{repositories_};
+  std::unique_ptr<store::BlobStore> blobs_;
   std::unique_ptr<source::GitHttp> git_;
   std::unique_ptr<kube::Manager> manager_;
   std::unique_ptr<net::Server> server_;

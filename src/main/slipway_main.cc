@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <csignal>
 
+#include "cli/commands.h"
 #include "main/processes.h"
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   std::vector<slipway::cli::Command> commands = slipway::app::machine_commands();
-  for (auto& command : slipway::app::process_commands()) commands.push_back(std::move(command));
+  for (auto make : {slipway::cli::repository_commands, slipway::cli::run_commands, slipway::cli::app_commands, slipway::app::process_commands})
+    for (auto& command : make()) commands.push_back(std::move(command));
   return slipway::cli::run_command_line(commands, argc, argv);
 }

@@ -6,7 +6,7 @@
 #include "base/log.h"
 #include "cluster/controllers/controllers.h"
 #include "cluster/controllers/deployment_plan.h"
-#include "cluster/controllers/events.h"
+#include "kube/events.h"
 
 namespace slipway::cluster {
 namespace {
@@ -118,7 +118,7 @@ class Deployments final {
   kube::Informer& deployments_;
   kube::Informer& sets_;
   kube::Informer& pods_;
-  EventRecorder events_;
+  kube::EventRecorder events_;
 };
 
 }  // namespace

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "cluster/controllers/controllers.h"
-#include "cluster/controllers/events.h"
+#include "kube/events.h"
 #include "cluster/controllers/replica_set_plan.h"
 
 namespace slipway::cluster {
@@ -82,7 +82,7 @@ class ReplicaSets final {
   kube::Manager& manager_;
   kube::Informer& sets_;
   kube::Informer& pods_;
-  EventRecorder events_;
+  kube::EventRecorder events_;
 };
 
 }  // namespace

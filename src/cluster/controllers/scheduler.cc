@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cluster/controllers/controllers.h"
-#include "cluster/controllers/events.h"
+#include "kube/events.h"
 #include "cluster/controllers/schedule.h"
 
 namespace slipway::cluster {
@@ -40,7 +40,7 @@ class Scheduler final {
   kube::Manager& manager_;
   kube::Informer& pods_;
   kube::Informer& nodes_;
-  EventRecorder events_;
+  kube::EventRecorder events_;
 };
 
 }  // namespace

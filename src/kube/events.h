@@ -8,22 +8,21 @@
 
 #include "kube/control.h"
 
-namespace slipway::cluster {
+namespace slipway::kube {
 
-using text::Json;
 
 class EventRecorder final {
  public:
-  EventRecorder(kube::Manager& manager, std::string component) : manager_(manager), component_(std::move(component)) {}
+  EventRecorder(Manager& manager, std::string component) : manager_(manager), component_(std::move(component)) {}
   void normal(const Json& about, std::string_view reason, std::string message) { record(about, "Normal", reason, std::move(message)); }
   void warning(const Json& about, std::string_view reason, std::string message) { record(about, "Warning", reason, std::move(message)); }
 
  private:
   void record(const Json& about, std::string_view type, std::string_view reason, std::string message);
-  kube::Manager& manager_;
+  Manager& manager_;
   const std::string component_;
   std::mutex mutex_;
   std::map<std::string, std::pair<std::string, std::int64_t>> known_;  // what -> event name, count
 };
 
-}  // namespace slipway::cluster
+}  // namespace slipway::kube

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cluster/controllers/events.h"
+#include "kube/events.h"
 
 #include <fmt/format.h>
 
 #include "base/digest.h"
 
-namespace slipway::cluster {
+namespace slipway::kube {
 namespace {
 constexpr std::size_t max_known = 4096;
 constexpr std::size_t max_message = 1024;
@@ -29,16 +29,16 @@ void EventRecorder::record(const Json& about, std::string_view type, std::string
   }
   if (count > 1) {
     const Json patch = Json::object({{"count", count}, {"lastTimestamp", stamp}});
-    if (manager_.client().patch(kube::resources::events, {ns, name}, kube::PatchType::merge, patch)) return;
+    if (manager_.client().patch(resources::events, {ns, name}, PatchType::merge, patch)) return;
   }
   const Json involved = Json::object({{"apiVersion", about["apiVersion"]}, {"kind", about["kind"]}, {"name", metadata["name"]},
                                       {"namespace", metadata["namespace"]}, {"uid", metadata["uid"]}, {"resourceVersion", metadata["resourceVersion"]}});
   (void)manager_.client().create(
-      kube::resources::events,
+      resources::events,
       Json::object({{"apiVersion", "v1"}, {"kind", "Event"}, {"metadata", Json::object({{"name", name}, {"namespace", ns}})},
                     {"involvedObject", involved}, {"reason", reason}, {"message", message}, {"type", type}, {"count", 1},
                     {"firstTimestamp", stamp}, {"lastTimestamp", stamp}, {"source", Json::object({{"component", component_}})},
                     {"reportingComponent", component_}, {"reportingInstance", ""}}));
 }
 
-}  // namespace slipway::cluster
+}  // namespace slipway::kube

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands that speak to a plane through its public API.
+#pragma once
+
+#include "cli/command.h"
+
+namespace slipway::cli {
+
+std::vector<Command> app_commands();
+std::vector<Command> repository_commands();
+std::vector<Command> run_commands();
+
+}  // namespace slipway::cli
