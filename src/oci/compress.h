@@ -2,9 +2,12 @@
 // Streamed decompression with a bound on what a small archive may become (B4).
 #pragma once
 
-#include "oci/tar.h"
+#include "store/tar.h"
 
 namespace slipway::oci {
+
+using store::ByteSink;
+using store::ByteSource;
 
 inline constexpr std::uint64_t max_ratio = 200;                  // output to input, beyond the first megabyte
 inline constexpr std::uint64_t max_unpacked = 10ULL << 30;

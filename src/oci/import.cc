@@ -8,11 +8,17 @@
 #include <algorithm>
 
 #include "oci/compress.h"
-#include "oci/unpack.h"
+#include "store/unpack.h"
 
 namespace slipway::oci {
 namespace {
 
+using store::Owners;
+using store::pack;
+using store::source_of;
+using store::TarReader;
+using store::unpack;
+using store::Whiteouts;
 using text::Json;
 
 constexpr std::size_t max_index = 4 * 1024 * 1024;

@@ -9,9 +9,11 @@
 #include "oci/compress.h"
 #include "oci/import.h"
 #include "oci/rootfs.h"
-#include "oci/unpack.h"
+#include "store/unpack.h"
 
 namespace slipway::oci {
+
+using namespace store;  // NOLINT: archives
 namespace {
 
 ByteSource bytes(std::string text, std::size_t step = 1000) {

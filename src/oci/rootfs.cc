@@ -9,7 +9,7 @@
 
 #include "base/random.h"
 #include "oci/compress.h"
-#include "oci/unpack.h"
+#include "store/unpack.h"
 
 namespace slipway::oci {
 
@@ -40,7 +40,7 @@ Result<> RootfsStore::unpack_layer(const Descriptor& layer, const std::string& f
     offset += piece.size();
     return piece;
   };
-  auto unpacked = unpack(decompressed(blob), temporary, {});
+  auto unpacked = store::unpack(decompressed(blob), temporary, {});
   if (unpacked) {
     const UniqueFd fd(::open(temporary.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     ::syncfs(fd.get());  // what the name promises is on disk before the name is

@@ -38,8 +38,8 @@ TEST_CASE("what a pipeline cannot be is refused in upstream's words; what is not
   const auto error_of = [](std::string_view tasks) { return Pipeline::decode(Json::object({{"tasks", json(tasks)}})).error().to_string(); };
   CHECK(error_of(R"J([{"name":"a","taskRef":{"name":"x"},"runAfter":["b"]},{"name":"b","taskRef":{"name":"x"},"runAfter":["a"]}])J").find("cycle detected") == 0);
   CHECK(error_of(R"J([{"name":"a","taskRef":{"name":"x"},"runAfter":["z"]}])J") == "task a depends on z but z wasn't present in Pipeline");
-  CHECK(error_of(R"J([{"name":"a","taskRef":{"name":"x"},"matrix":{}}])J") == "the field tasks.matrix is not supported (a)J");
-  CHECK(error_of(R"J([{"name":"a","taskRef":{"resolver":"git"}}])J") == "the field taskRef.resolver is not supported (a)J");
+  CHECK(error_of(R"J([{"name":"a","taskRef":{"name":"x"},"matrix":{}}])J") == "the field tasks.matrix is not supported (a)");
+  CHECK(error_of(R"J([{"name":"a","taskRef":{"resolver":"git"}}])J") == "the field taskRef.resolver is not supported (a)");
   CHECK(error_of(R"J([{"name":"a"}])J").find("got neither") != std::string::npos);
   CHECK(error_of("[]") == "missing field(s): spec.tasks");
 }

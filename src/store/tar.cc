@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "oci/tar.h"
+#include "store/tar.h"
 
 #include <fmt/format.h>
 
@@ -9,7 +9,7 @@
 
 #include "base/strings.h"
 
-namespace slipway::oci {
+namespace slipway::store {
 namespace {
 
 constexpr std::size_t block = 512;
@@ -249,4 +249,4 @@ Result<> TarWriter::finish() {
   return sink_(std::string(2 * block, '\0'));
 }
 
-}  // namespace slipway::oci
+}  // namespace slipway::store

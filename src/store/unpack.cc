@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "oci/unpack.h"
+#include "store/unpack.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 
 #include "base/strings.h"
 
-namespace slipway::oci {
+namespace slipway::store {
 namespace {
 
 constexpr std::string_view whiteout_prefix = ".wh.";
@@ -172,12 +172,16 @@ class Unpacker final {
 
 class Packer final {
  public:
-  explicit Packer(const ByteSink& sink) : writer_(sink) {}
+  Packer(const ByteSink& sink, const PackOptions& options) : writer_(sink), options_(options) {}
 
   Result<> run(const std::string& folder) {
     const UniqueFd root(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!root) return fail_errno("cannot open", folder);
     TRY(add_children(root.get(), "", 0));
+    for (const std::string& path : options_.deleted) {
+      const std::string parent = path.find('/') == path.npos ? "" : parent_path(path) + "/";
+      TRY(writer_.add({.path = parent + std::string(whiteout_prefix) + base_name(path), .mode = 0600}));
+    }
     return writer_.finish();
   }
 
@@ -196,7 +200,8 @@ class Packer final {
     if (S_ISCHR(info.st_mode) && info.st_rdev == makedev(0, 0)) {
       return writer_.add({.path = prefix + std::string(whiteout_prefix) + name, .mode = 0600, .seconds = info.st_mtim.tv_sec});
     }
-    if (S_ISDIR(info.st_mode)) return add_folder(folder, name, entry, depth);
+    if (S_ISDIR(info.st_mode)) return add_folder(folder, name, entry, info, depth);
+    if (options_.chosen && !options_.chosen(path, info)) return {};
     if (S_ISLNK(info.st_mode)) {
       entry.type = TarType::symlink;
       entry.link.resize(4096);
@@ -208,12 +213,12 @@ class Packer final {
     return S_ISREG(info.st_mode) ? add_file(folder, name, entry, info) : Result<>{};
   }
 
-  Result<> add_folder(int folder, const std::string& name, TarEntry& entry, int depth) {
+  Result<> add_folder(int folder, const std::string& name, TarEntry& entry, const struct stat& info, int depth) {
     const UniqueFd fd(::openat(folder, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!fd) return fail_errno("cannot open", entry.path);
     entry.type = TarType::folder;
     entry.path += "/";
-    TRY(writer_.add(entry));
+    if (!options_.chosen || options_.chosen(entry.path, info)) TRY(writer_.add(entry));
     char opaque = 0;
     if (::fgetxattr(fd.get(), opaque_attribute, &opaque, 1) == 1 && opaque == 'y') TRY(writer_.add({.path = entry.path + std::string(opaque_name), .mode = 0600}));
     return add_children(fd.get(), entry.path, depth + 1);
@@ -247,6 +252,7 @@ class Packer final {
   }
 
   TarWriter writer_;
+  const PackOptions& options_;
   std::map<std::pair<dev_t, ino_t>, std::string> links_;
 };
 
@@ -271,6 +277,6 @@ Result<> unpack(ByteSource archive, const std::string& folder, const UnpackOptio
   return Unpacker(root, options).run(std::move(archive));
 }
 
-Result<> pack(const std::string& folder, const ByteSink& sink) { return Packer(sink).run(folder); }
+Result<> pack(const std::string& folder, const ByteSink& sink, const PackOptions& options) { return Packer(sink, options).run(folder); }
 
-}  // namespace slipway::oci
+}  // namespace slipway::store

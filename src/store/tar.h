@@ -13,7 +13,7 @@
 
 #include "base/result.h"
 
-namespace slipway::oci {
+namespace slipway::store {
 
 enum class TarType { file, hard_link, symlink, character_device, block_device, folder, fifo };
 
@@ -78,4 +78,4 @@ class TarWriter final {
   std::uint64_t written_ = 0;
 };
 
-}  // namespace slipway::oci
+}  // namespace slipway::store
