@@ -96,6 +96,8 @@ TEST_CASE("an object of another app is refused by name; one that nobody owns is 
   const Plan refused = plan(set, {{id_of(config("a")), config("a", "1", "other")}}, {}, "shop", Prune::yes);
   CHECK(refused.refused == std::vector<std::string>{"ConfigMap ns/a (deploy/a.yaml:1) belongs to app other"});
   CHECK(refused.apply.empty());
+  const Json of_another_namespace = config("a").with_path({"metadata", "annotations", app_namespace_annotation}, "other");
+  CHECK(plan(set, {{id_of(config("a")), of_another_namespace}}, {}, "shop", Prune::yes).refused == std::vector<std::string>{"ConfigMap ns/a (deploy/a.yaml:1) belongs to app other/shop"});
   const Json unowned = json(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"namespace":"ns","name":"a"},"data":{"k":"1"}})");
   CHECK(plan(set, {{id_of(unowned), unowned}}, {}, "shop", Prune::yes).apply.size() == 1);
 }

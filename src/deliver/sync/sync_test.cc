@@ -227,6 +227,15 @@ TEST_CASE("a kind and an object of it may come in one set") {
   CHECK(plane.until([&] { return plane.client->get(lamps, {"default", "hall"}).has_value(); }));
 }
 
+TEST_CASE("a Secret written as stringData is as desired once it is applied") {
+  Plane plane;
+  plane.become_healthy("c1", "one", "---\napiVersion: v1\nkind: Secret\nmetadata: {name: key}\nstringData: {k: v}\n");
+  plane.stop();
+  plane.start();
+  CHECK(plane.until([&] { return plane.status()["sync"].as_string() == "Synced"; }));
+  CHECK(plane.status()["drift"].empty());
+}
+
 TEST_CASE("an emptied folder takes nothing down") {
   Plane plane;
   plane.become_healthy("c1", "one", service);
