@@ -89,7 +89,7 @@ std::string Repositories::path_of(const RepositoryName& repository) const { retu
 bool Repositories::contains(const RepositoryName& repository) const { return is_folder(path_of(repository) + "/objects"); }
 
 Command Repositories::git(const RepositoryName& repository, std::vector<std::string> arguments) const {
-  Command command{.arguments = {"git", "-c", "core.hooksPath=/dev/null", "-c", "protocol.allow=never", "-c", "core.alternateRefsCommand=", "-c", "gc.auto=0",
+  Command command{.arguments = {"git", "-c", "core.hooksPath=/dev/null", "-c", "protocol.allow=never", "-c", "gc.auto=0",
                                 "-c", "safe.directory=*"}};
   command.arguments.insert(command.arguments.end(), arguments.begin(), arguments.end());
   command.environment = {"PATH=/usr/bin:/bin", "HOME=" + folder_, "GIT_DIR=" + path_of(repository), "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",

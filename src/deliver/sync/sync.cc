@@ -181,7 +181,7 @@ class Sync final {
     const bool settled = app.last_healthy.release == release;
     if (report.health == Health::healthy || report.health == Health::suspended) return succeeded(app, release);
     if (settled) {
-      app.message = report.message;
+      if (!app.is_rolled_back()) app.message = report.message;  // why it was rolled back matters longer
       return Next::after(watch_period);
     }
     const Wall deadline = deadline_of(app, app.applied);
