@@ -60,6 +60,21 @@ TEST_CASE("what was applied does not differ from what is desired, whatever else 
   }
 }
 
+TEST_CASE("what an API only writes in another form is no difference") {
+  const auto with_limits = [](const char* limits) { return json(R"({"kind":"Pod","spec":{"containers":[{"name":"a","resources":{"limits":{}}}]}})").with_path({"spec", "containers"}, Json::array({Json::object({{"name", "a"}, {"resources", Json::object({{"limits", json(limits)}})}})})); };
+  CHECK(diff(with_limits(R"({"cpu":0.5,"memory":"1Gi"})"), with_limits(R"({"cpu":"500m","memory":"1073741824"})")).empty());
+  CHECK(diff(with_limits(R"({"cpu":"100m"})"), with_limits(R"({"cpu":"0.1"})")).empty());
+  CHECK(diff(with_limits(R"({"cpu":2})"), with_limits(R"({"cpu":"1500m"})")) == std::vector<std::string>{R"(spec.containers[a].resources.limits.cpu: "1500m" -> 2)"});
+  CHECK(!diff(json(R"({"kind":"ConfigMap","data":{"limits":"1"}})"), json(R"({"kind":"ConfigMap","data":{"limits":"1.0"}})")).empty());
+  CHECK(diff(json(R"({"metadata":{"creationTimestamp":null},"status":{"x":1}})"), json(R"({"metadata":{"creationTimestamp":"2026-01-01T00:00:00Z"}})")).empty());
+}
+
+TEST_CASE("a Secret's stringData is compared with the data that it became, and no value is told") {
+  const Json desired = json(R"({"apiVersion":"v1","kind":"Secret","stringData":{"k":"hunter2"}})");
+  CHECK(diff(desired, json(R"({"apiVersion":"v1","kind":"Secret","data":{"k":"aHVudGVyMg=="}})")).empty());
+  CHECK(diff(desired, json(R"({"apiVersion":"v1","kind":"Secret","data":{"k":"eA=="}})")) == std::vector<std::string>{"data.k: differs"});
+}
+
 TEST_CASE("prune takes only what the app owns and is no longer wanted") {
   const Set set{{{config("a"), ""}}};
   const std::vector<Json> present{config("a"), config("old"), config("foreign", "1", "other"),
@@ -81,6 +96,8 @@ TEST_CASE("an object of another app is refused by name; one that nobody owns is 
   const Plan refused = plan(set, {{id_of(config("a")), config("a", "1", "other")}}, {}, "shop", Prune::yes);
   CHECK(refused.refused == std::vector<std::string>{"ConfigMap ns/a (deploy/a.yaml:1) belongs to app other"});
   CHECK(refused.apply.empty());
+  const Json of_another_namespace = config("a").with_path({"metadata", "annotations", app_namespace_annotation}, "other");
+  CHECK(plan(set, {{id_of(config("a")), of_another_namespace}}, {}, "shop", Prune::yes).refused == std::vector<std::string>{"ConfigMap ns/a (deploy/a.yaml:1) belongs to app other/shop"});
   const Json unowned = json(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"namespace":"ns","name":"a"},"data":{"k":"1"}})");
   CHECK(plan(set, {{id_of(unowned), unowned}}, {}, "shop", Prune::yes).apply.size() == 1);
 }

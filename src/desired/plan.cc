@@ -26,6 +26,13 @@ Plan plan(const Set& set, const std::map<ObjectId, Json>& live, const std::vecto
       out.refused.push_back(fmt::format("{} ({}) belongs to app {}", id.to_string(), one.source, owner));
       continue;
     }
+    // Apps of one name in two namespaces are two apps.
+    const std::string_view owner_ns = found->second["metadata"]["annotations"][app_namespace_annotation].as_string();
+    const std::string_view app_ns = one.object["metadata"]["annotations"][app_namespace_annotation].as_string();
+    if (!owner.empty() && !owner_ns.empty() && !app_ns.empty() && owner_ns != app_ns) {
+      out.refused.push_back(fmt::format("{} ({}) belongs to app {}/{}", id.to_string(), one.source, owner_ns, owner));
+      continue;
+    }
     auto differences = diff(one.object, found->second);
     if (!differences.empty()) out.apply.push_back({one.object, one.source, false, std::move(differences)});
   }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "deliver/sync/app.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <ctime>
 
@@ -37,6 +39,9 @@ AppState::AppState(const Json& app) : object(app), key(kube::key_of(app)) {
   path = spec["path"].str("deploy");
   target_namespace = spec["namespace"].str(key.ns);
   pipeline = spec["pipeline"].str();
+  automated = spec["sync"]["automated"].as_bool(true);
+  request_ = app["metadata"]["annotations"][request_annotation].str();
+  handled_request = status["handledSyncRequest"].str();
   prune = spec["sync"]["prune"].as_bool(true);
   self_heal = spec["sync"]["selfHeal"].as_bool(true);
   automatic_rollback = spec["rollback"]["automatic"].as_bool(true);
@@ -59,8 +64,21 @@ bool AppState::is_quarantined(const std::string& release) const {
 
 std::string AppState::release_to_run() const {
   if (!pinned_.empty()) return pinned_;
-  if (!is_quarantined(desired.release)) return desired.release;
+  if (!is_quarantined(desired.release) || !automatic_rollback) return desired.release;
   return last_healthy.release.empty() ? desired.release : last_healthy.release;
+}
+
+bool AppState::awaits_request(const std::string& release) const {
+  return !automated && pinned_.empty() && release == desired.release && release != applied.release && release != attempted.release && request_ == handled_request;
+}
+
+std::string AppState::failure_message() const {
+  for (const Json& one : quarantined.items()) {
+    if (one["release"].as_string() != desired.release) continue;
+    const bool is_back = applied.release == last_healthy.release && !applied.release.empty();
+    return fmt::format("release {} of commit {} failed: {}{}", desired.release, one["commit"].str().substr(0, 10), one["reason"].as_string(), is_back ? "; rolled back to " + last_healthy.release : "");
+  }
+  return {};
 }
 
 void AppState::pin_to(const std::string& head) {
@@ -86,9 +104,9 @@ bool AppState::uses(const std::string& release) const {
   return release == desired.release || release == attempted.release || release == applied.release || release == last_healthy.release || release == pinned_;
 }
 
-Wall AppState::attempted_at() const {
+Wall AppState::time_of(const Stage& stage) {
   std::tm parts{};
-  if (!::strptime(attempted.at.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts)) return {};
+  if (!::strptime(stage.at.c_str(), "%Y-%m-%dT%H:%M:%SZ", &parts)) return {};
   return Wall(std::chrono::seconds(::timegm(&parts)));
 }
 
@@ -96,6 +114,7 @@ Json AppState::status() const {
   Json out = Json::object({{"observedGeneration", object["metadata"]["generation"]}, {"desired", json_of(desired)}, {"attempted", json_of(attempted)},
                            {"applied", json_of(applied)}, {"lastHealthy", json_of(last_healthy)}, {"sync", synchronised ? "Synced" : "OutOfSync"},
                            {"health", health}, {"message", message}, {"drift", drift}, {"quarantined", quarantined}, {"history", history}});
+  if (!handled_request.empty()) out = out.with("handledSyncRequest", handled_request);
   for (const char* stage : {"desired", "attempted", "applied", "lastHealthy"})
     if (out[stage].is_null()) out = out.without(stage);
   return out;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include "base/clock.h"
 #include "kube/client.h"
@@ -30,25 +31,32 @@ class AppState final {
   std::string health, message;
   Json drift, quarantined, history;
   bool synchronised = false;
+  std::string handled_request;
 
   // What should run: the pinned release where somebody rolled back by hand, else the desired one, or the last healthy
   // one where the desired one is quarantined. Empty: nothing yet.
   std::string release_to_run() const;
+  // The release is new and somebody must ask for it first (sync.automated: false).
+  bool awaits_request(const std::string& release) const;
+  bool take_request() { return std::exchange(handled_request, request_) != request_; }  // whether there was a new one
   bool is_quarantined(const std::string& release) const;
-  bool is_rolled_back() const { return is_quarantined(desired.release); }
+  bool is_rolled_back() const { return is_quarantined(desired.release) && last_healthy.release != desired.release; }
+  std::string failure_message() const;  // of the desired release, from what was remembered of it
   void quarantine(const std::string& release, const std::string& digest, const std::string& reason, const std::string& at);
   void add_history(const std::string& release, const std::string& commit, const std::string& at, std::string_view result);
   void add_drift(Json entry);
   bool uses(const std::string& release) const;
-  Wall attempted_at() const;
+  static Wall time_of(const Stage& stage);
   // The annotation slipway.dev/rollback-to is "RELEASE@COMMIT": it holds while the head is that commit.
   void pin_to(const std::string& head);
   Json status() const;
 
  private:
-  std::string pinned_;
+  std::string pinned_, request_;
 };
 
+// A value that was not seen before asks for one sync, also where sync is not automated.
+inline constexpr const char* request_annotation = "slipway.dev/sync-requested-at";
 inline constexpr const char* rollback_annotation = "slipway.dev/rollback-to";
 
 }  // namespace slipway::deliver

@@ -54,26 +54,33 @@ class Sync final {
     auto head = dependencies_.commits.head(app.key.ns, app.repository, app.branch);
     if (!head && head.error().code == ErrorCode::not_found) return app.message = head.error().message, Next::done();
     const std::string commit = TRY(std::move(head));
-    TRY(choose_release(app, commit));
+    const std::string held = TRY(choose_release(app, commit));
     const std::string wanted = app.release_to_run();
-    if (wanted.empty()) return Next::after(idle_period);
-    return run(app, wanted);
+    if (wanted.empty()) return app.message = held, Next::after(idle_period);
+    if (app.awaits_request(wanted)) {
+      app.synchronised = false;
+      app.message = fmt::format("release {} waits for somebody to ask for it; sync is not automated", wanted);
+      return Next::after(idle_period);
+    }
+    const bool is_asked = app.take_request();
+    const Next next = TRY(run(app, wanted, is_asked));
+    // What holds the newest commit back is said as long as it does, also while the release before it is well.
+    if (!held.empty()) app.message = held;
+    else if (app.is_rolled_back()) app.message = app.failure_message();
+    return next;
   }
 
-  // Sets app.desired to the release of the commit, once its run allows it.
-  Result<> choose_release(AppState& app, const std::string& commit) {
+  // Sets app.desired to the release of the commit, once its run allows it; answers what holds it back.
+  Result<std::string> choose_release(AppState& app, const std::string& commit) {
     app.pin_to(commit);
-    if (app.desired.commit == commit && !app.desired.release.empty()) return {};
+    if (app.desired.commit == commit && !app.desired.release.empty()) return "";
     const cd::Files files = TRY(dependencies_.commits.files(app.key.ns, app.repository, commit, app.path));
     const bool has_pipeline = !TRY(dependencies_.commits.files(app.key.ns, app.repository, commit, ".tekton")).empty();
     const CommitVerdict verdict = judge_commit(has_pipeline, app.pipeline, runs_of(app, commit), task_runs_.list(app.key.ns));
-    if (verdict.kind != CommitVerdict::Kind::go) {
-      app.message = verdict.message;
-      return {};
-    }
+    if (verdict.kind != CommitVerdict::Kind::go) return verdict.message;
     app.desired = {commit, TRY(ensure_release(app, commit, verdict, files))};
     app.message.clear();
-    return {};
+    return "";
   }
 
   std::vector<Json> runs_of(const AppState& app, const std::string& commit) const {
@@ -116,17 +123,17 @@ class Sync final {
   }
 
   // Brings the cluster to the release and watches it there.
-  Result<Next> run(AppState& app, const std::string& release) {
+  Result<Next> run(AppState& app, const std::string& release, bool is_asked = false) {
     const bool is_new = app.applied.release != release;
     if (is_new) TRY(begin(app, release));
     const desired::Set set = TRY(load(app, release));
     const desired::Plan plan = TRY(target_.plan(set, app.key, app.target_namespace, app.prune ? desired::Prune::yes : desired::Prune::no));
     if (!plan.refused.empty()) return fail(ErrorCode::invalid, plan.refused.front());
-    const bool may_change = is_new || app.self_heal;
+    const bool may_change = is_new || app.self_heal || is_asked;
     if (!is_new) record_drift(app, plan);
     app.synchronised = plan.apply.empty() && plan.prune.empty();
     if (may_change && !app.synchronised) {
-      TRY(target_.carry_out(plan));
+      if (auto carried = target_.carry_out(plan); !carried) return not_applied(app, release, is_new, std::move(carried.error()));
       app.synchronised = true;
     }
     if (is_new) app.applied = {release_commit(app, release), release, now()};
@@ -134,11 +141,29 @@ class Sync final {
   }
 
   Result<> begin(AppState& app, const std::string& release) {
+    if (app.attempted.release == release) return {};  // it goes on after an error or the end of a process
     app.attempted = {release_commit(app, release), release, now()};
     app.drift = Json::array();
     target_.events().normal(app.object, "SyncStarted", fmt::format("Release {} of commit {} is applied", release, app.attempted.commit.substr(0, 10)));
     // Written before the first object is touched, so that a killed process knows what it was about.
     return write_status(app, apps_.get(app.key));
+  }
+
+  // A release that cannot be applied as a whole must not stay half applied.
+  Result<Next> not_applied(AppState& app, const std::string& release, bool is_new, Error error) {
+    if (!is_new || app.last_healthy.release == release) return std::unexpected(std::move(error));
+    const bool is_hopeless = error.code == ErrorCode::invalid || error.code == ErrorCode::forbidden || error.code == ErrorCode::too_large;
+    if (!is_hopeless && manager_.clock().now() < deadline_of(app, app.attempted)) {
+      app.message = error.to_string();
+      return Next::after(watch_period);
+    }
+    app.applied = {release_commit(app, release), release, now()};  // a part of it is there
+    return failed(app, release, error.to_string());
+  }
+
+  // Time in which no process was there to see progress does not count.
+  Wall deadline_of(const AppState& app, const Stage& stage) const {
+    return std::max(AppState::time_of(stage), started_) + std::chrono::seconds(app.progress_deadline_seconds);
   }
 
   void record_drift(AppState& app, const desired::Plan& plan) {
@@ -159,7 +184,7 @@ class Sync final {
       if (!app.is_rolled_back()) app.message = report.message;  // why it was rolled back matters longer
       return Next::after(watch_period);
     }
-    const Wall deadline = app.attempted_at() + std::chrono::seconds(app.progress_deadline_seconds);
+    const Wall deadline = deadline_of(app, app.applied);
     const bool too_late = manager_.clock().now() >= deadline;
     if (report.health != Health::degraded && !too_late) {
       app.message = report.message;
@@ -183,6 +208,7 @@ class Sync final {
 
   Result<Next> failed(AppState& app, const std::string& release, const std::string& why) {
     app.message = fmt::format("release {} of commit {} failed: {}", release, app.attempted.commit.substr(0, 10), why);
+    if (app.is_quarantined(release)) return Next::after(idle_period);  // known; a change of its objects is watched
     app.add_history(release, app.attempted.commit, now(), "Failed");
     const bool roll_back = app.automatic_rollback && !app.last_healthy.release.empty() && app.last_healthy.release != release;
     TRY(set_phase(app, release, roll_back ? "RolledBack" : "Failed", why));
@@ -233,6 +259,7 @@ class Sync final {
   kube::Informer& runs_;
   kube::Informer& task_runs_;
   Target target_;
+  const Wall started_ = manager_.clock().now();
 };
 
 }  // namespace

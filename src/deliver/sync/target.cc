@@ -56,12 +56,15 @@ Result<kube::Resource> Target::resource_of(const Json& object) {
       if (is_of(resource, object)) return resource;
     if (attempt == 0) discovered_ = TRY(kube::discover(manager_.client()));
   }
-  return fail(ErrorCode::invalid, fmt::format("no matches for kind \"{}\" in version \"{}\"", object["kind"].as_string(), object["apiVersion"].as_string()));
+  return fail(ErrorCode::not_found, fmt::format("no matches for kind \"{}\" in version \"{}\"", object["kind"].as_string(), object["apiVersion"].as_string()));
 }
 
 Result<Json> Target::live(const Json& object) {
   if (auto* informer = informer_of(object)) return informer->get(kube::key_of(object));
-  auto found = manager_.client().get(TRY(resource_of(object)), kube::key_of(object));
+  const auto resource = resource_of(object);
+  // Its definition may be part of the same set, and is applied before it.
+  if (!resource && resource.error().code == ErrorCode::not_found) return Json();
+  auto found = manager_.client().get(TRY(resource), kube::key_of(object));
   if (!found && found.error().code == ErrorCode::not_found) return Json();
   return found;
 }
