@@ -276,10 +276,19 @@ Result<> FolderTree::read(const std::string& file, const store::ByteSink& sink) 
 
 // ---- sources
 
-Result<std::vector<std::string>> matching_paths(const Tree& tree, const std::string& source) {
+std::string parent_in_tree(const std::string& path) { return parent_of(path); }
+std::string join_in_tree(const std::string& folder, std::string_view name) { return joined(folder, name); }
+
+std::string resolve_new(const Tree& tree, const std::string& path) {
+  if (path.empty()) return path;
+  if (const auto found = tree.resolve(path)) return *found;
+  return joined(resolve_new(tree, parent_of(path)), base_name(path));
+}
+
+Result<std::vector<Match>> matches_of(const Tree& tree, const std::string& source) {
   // ".." cannot lead out: it is taken away at the top.
   const std::string path = dockerfile::clean_path("/" + source).substr(1);
-  if (!dockerfile::is_glob(path)) return std::vector<std::string>{TRY(tree.resolve(path))};
+  if (!dockerfile::is_glob(path)) return std::vector<Match>{{base_name(path), TRY(tree.resolve(path))}};
   std::vector<std::string> found{""};
   for (const auto part : split(path, '/')) {
     std::vector<std::string> next;
@@ -292,7 +301,9 @@ Result<std::vector<std::string>> matching_paths(const Tree& tree, const std::str
     found = std::move(next);
   }
   if (found.empty()) return fail(ErrorCode::not_found, fmt::format("no source files were found for {}", printable(source)));
-  return found;
+  std::vector<Match> out;
+  for (const std::string& one : found) out.push_back({base_name(one), TRY(tree.resolve(one))});
+  return out;
 }
 
 }  // namespace slipway::cluster

@@ -88,7 +88,16 @@ class FolderTree final : public Tree {
   Root root_;
 };
 
-// The paths that a source of COPY means: itself, or what its globs fit; links on the way are followed. not_found.
-Result<std::vector<std::string>> matching_paths(const Tree& tree, const std::string& source);
+struct Match {
+  std::string name;  // what it is called, also where that is a link
+  std::string path;  // where it is, links followed
+};
+// What a source of COPY means: itself, or what its globs fit. not_found.
+Result<std::vector<Match>> matches_of(const Tree& tree, const std::string& source);
+
+// Where a path of a new file stands: links of its existing part are followed, the rest is taken as it is.
+std::string resolve_new(const Tree& tree, const std::string& path);
+std::string parent_in_tree(const std::string& path);
+std::string join_in_tree(const std::string& folder, std::string_view name);
 
 }  // namespace slipway::cluster
