@@ -98,16 +98,6 @@ Result<Build> plan(const File& file, const Outline& outline, const Options& opti
   return out;
 }
 
-Result<run::Graph> graph_of(const Build& build) {
-  std::vector<run::Node> nodes;
-  for (const Stage& stage : build.stages) {
-    run::Node node{.name = stage.name};
-    for (const std::size_t need : stage.needs) node.needs.push_back({{static_cast<std::uint32_t>(need)}, run::Need::data});
-    nodes.push_back(std::move(node));
-  }
-  return run::Graph::make(std::move(nodes), {});
-}
-
 Json to_json(const Step& step) {
   const Json action = std::visit([](const auto& one) { return action_json(one); }, step.action);
   return Json::object({{"text", step.text}, {"place", step.place}, {"action", action}});

@@ -7,13 +7,13 @@
 
 #include <chrono>
 #include <map>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "ci/dockerfile/lines.h"
 #include "oci/image.h"
-#include "run/graph.h"
 
 namespace slipway::dockerfile {
 
@@ -121,9 +121,6 @@ struct BaseImage {
 };
 
 Result<Build> plan(const File& file, const Outline& outline, const Options& options, const std::map<std::string, BaseImage>& images);
-
-// The stages as nodes that need each other.
-Result<run::Graph> graph_of(const Build& build);
 
 text::Json to_json(const Build& build);
 text::Json to_json(const Step& step);

@@ -18,14 +18,19 @@
 
 namespace slipway::cluster {
 
-struct BuildNode {
+// What containers are run with.
+struct BuildMachine {
   BuilderConfig config;
-  Executor& executor;
-  ImageProvider& provider;
-  oci::ImageStore& images;
   sandbox::PodNetworkDriver& network;
   sandbox::CgroupTree cgroups;
   sandbox::Runtime runtime;
+  static Result<BuildMachine> find(BuilderConfig config, sandbox::PodNetworkDriver& network);
+};
+
+struct BuildNode : BuildMachine {
+  Executor& executor;
+  ImageProvider& provider;
+  oci::ImageStore& images;
   std::unique_ptr<oci::RootfsStore> rootfs;
   std::unique_ptr<BuildCache> cache;
   store::BlobStore& blobs() const { return images.blobs(); }
@@ -64,6 +69,7 @@ class BuildPlace final {
 };
 
 // Ends what a build left: containers, mounts, namespaces, address, folder. Fine where nothing is.
-Result<> clean_up_build(BuildNode& node, const std::string& uid);
+Result<> clean_up_build(const BuildMachine& machine, const std::string& uid);
+Result<> clean_up_all_builds(const BuildMachine& machine);
 
 }  // namespace slipway::cluster

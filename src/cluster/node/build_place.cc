@@ -38,18 +38,34 @@ Result<std::string> BuildPlace::network_files() {
   return files;
 }
 
-Result<> clean_up_build(BuildNode& node, const std::string& uid) {
-  const std::string folder = build_work_path(node.config.data, uid);
-  const std::string group = node.config.cgroup_root + "/build-" + uid;
-  TRY(sandbox::kill_cgroup(node.cgroups, group));
-  for (const std::string& id : list_folder(node.runtime.root_folder).value_or(std::vector<std::string>()))
-    if (id.starts_with("build-" + uid)) (void)run(node.runtime.remove_command(id));
-  (void)sandbox::remove_cgroup(node.cgroups, group);
+Result<BuildMachine> BuildMachine::find(BuilderConfig config, sandbox::PodNetworkDriver& network) {
+  sandbox::CgroupTree cgroups = TRY(sandbox::read_cgroup_tree());
+  sandbox::Runtime runtime = TRY(sandbox::find_runtime(cgroups, config.data + "/runtime"));
+  return BuildMachine{std::move(config), network, std::move(cgroups), std::move(runtime)};
+}
+
+Result<> clean_up_build(const BuildMachine& machine, const std::string& uid) {
+  const std::string folder = build_work_path(machine.config.data, uid);
+  const std::string group = machine.config.cgroup_root + "/build-" + uid;
+  TRY(sandbox::kill_cgroup(machine.cgroups, group));
+  for (const std::string& id : list_folder(machine.runtime.root_folder).value_or(std::vector<std::string>()))
+    if (id.starts_with("build-" + uid)) (void)run(machine.runtime.remove_command(id));
+  (void)sandbox::remove_cgroup(machine.cgroups, group);
   TRY(sandbox::remove_namespaces(folder + "/ns"));
   TRY(sandbox::remove_namespaces(folder + "/ns-none"));
-  TRY(node.network.release(network_owner(uid)));
+  TRY(machine.network.release(network_owner(uid)));
   TRY(sandbox::unmount_below(folder));
   return remove_tree(folder);
+}
+
+Result<> clean_up_all_builds(const BuildMachine& machine) {
+  for (const std::string& uid : list_folder(build_work_path(machine.config.data, "")).value_or(std::vector<std::string>())) TRY(clean_up_build(machine, uid));
+  return {};
+}
+
+Result<> purge_builds(const BuilderConfig& config, sandbox::PodNetworkDriver& network) {
+  if (!is_folder(build_work_path(config.data, ""))) return {};
+  return clean_up_all_builds(TRY(BuildMachine::find(config, network)));
 }
 
 }  // namespace slipway::cluster
