@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "main/image_build.h"
 #include "main/node.h"
 #include "main/processes.h"
 #include "main/serve.h"
@@ -228,6 +229,7 @@ std::vector<cli::Command> machine_commands() {
       {.path = "kubeconfig", .arguments = "", .summary = "Print the kubeconfig of the embedded plane", .flags = {data_flag}, .run = print_kubeconfig},
       {.path = "image import", .arguments = "PATH NAME", .summary = "Store an image from a root folder, a tar, an OCI layout or `docker save`",
        .flags = {data_flag}, .run = import_image},
+      image_build_command(),
       {.path = "image list", .arguments = "", .summary = "List the names of the local image store", .flags = {data_flag}, .run = list_images},
       {.path = "version", .arguments = "", .summary = "Print the version", .flags = {cli::output_flag()}, .run = print_version},
       {.path = "completion", .arguments = "SHELL", .summary = "Print the completion script for bash, zsh, fish or powershell",

@@ -9,6 +9,7 @@
 #include "cluster/network/dns_server.h"
 #include "cluster/network/proxy.h"
 #include "cluster/node/agent.h"
+#include "cluster/node/build.h"
 #include "main/credentials.h"
 #include "main/images.h"
 #include "main/node_logs.h"
@@ -35,12 +36,15 @@ cluster::NodeConfig node_config(const NodeOptions& options) {
           .pod_cidr = "10.244.0.0/24"};
 }
 
+cluster::BuilderConfig builder_config(const DataFolder& data) { return {.data = data.node(), .layers = data.node() + "/layers"}; }
+
 class Node final {
  public:
   explicit Node(const NodeOptions& options) : options_(options) {}
   ~Node() {
     server_.reset();
     logs_.reset();
+    builder_.reset();
     agent_.reset();
     dns_.reset();
     proxy_.reset();
@@ -58,6 +62,9 @@ class Node final {
     config.cluster_ca_pem = credentials.ca_pem;
     for (const Ipv4 resolver : resolvers_) config.host_nameservers.push_back(resolver.to_string());
     agent_ = TRY(cluster::NodeAgent::start(config, *client_, *executor_, *images_, *network_, &metrics_));
+    blobs_ = TRY(store::BlobStore::open_folder(options_.data.blobs()));
+    names_ = std::make_unique<oci::ImageStore>(options_.data.names(), *blobs_);
+    builder_ = TRY(cluster::ImageBuilder::start(builder_config(options_.data), *client_, *executor_, *images_, *names_, *network_, &metrics_));
     logs_ = std::make_unique<NodeLogs>(*agent_, *executor_, credentials.node_port_token);
     const net::TlsServerConfig tls{credentials.server_certificate_pem, credentials.server_key_pem, ""};
     server_ = TRY(net::Server::start({{{"127.0.0.1", node_port, true, false}, tls, [this](std::shared_ptr<net::Exchange> e) { logs_->handle(std::move(e)); }}}));
@@ -95,6 +102,9 @@ class Node final {
   std::unique_ptr<cluster::DnsServer> dns_;
   std::unique_ptr<cluster::ImageProvider> images_;
   std::unique_ptr<cluster::NodeAgent> agent_;
+  std::unique_ptr<store::BlobStore> blobs_;
+  std::unique_ptr<oci::ImageStore> names_;
+  std::unique_ptr<cluster::ImageBuilder> builder_;
   std::unique_ptr<NodeLogs> logs_;
   std::unique_ptr<net::Server> server_;
 };
@@ -111,6 +121,7 @@ Result<> run_node(const NodeOptions& options, const std::function<void()>& wait_
 
 Result<> purge_node(const DataFolder& data) {
   auto network = TRY(cluster::BridgeNetwork::open(TRY(bridge_config(data))));
+  TRY(cluster::purge_builds(builder_config(data), *network));
   TRY(cluster::purge_pods(node_config({.data = data}), network.get()));
   TRY(network->remove_all());
   return cluster::remove_packet_rules("slipway");

@@ -16,6 +16,7 @@ using kube::ObjectKey;
 
 constexpr std::chrono::milliseconds sync_pause{5};
 constexpr std::chrono::seconds register_pause{2};
+constexpr const char* build_address_prefix = "build-";  // addresses of image builds, which release them themselves
 
 class Agent final : public NodeAgent {
  public:
@@ -121,7 +122,7 @@ class Agent final : public NodeAgent {
       wake(uid);
     }
     for (const std::string& uid : node_.network.reserved())
-      if (!is_folder(folder + "/" + uid)) (void)node_.network.release(uid);
+      if (!is_folder(folder + "/" + uid) && !uid.starts_with(build_address_prefix)) (void)node_.network.release(uid);
     const std::lock_guard lock(wake_mutex_);
     reconciler_->start();
     prober_->start();
