@@ -120,7 +120,12 @@ class EpollServer final : public Server, public Loop {
     watch(fd, EPOLL_CTL_MOD, (read ? EPOLLIN : 0u) | (write ? EPOLLOUT : 0u));
   }
 
-  void on_closed(int fd) override { connections_.erase(fd); }  // whoever calls holds the connection
+  // Whoever calls holds the connection. Closing alone does not end the watch while a child that was just forked still
+  // holds a copy: its events would then meet the next connection of this number.
+  void on_closed(int fd) override {
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+    connections_.erase(fd);
+  }
 
   std::string date() override {
     const std::lock_guard lock(date_mutex_);

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <future>
@@ -86,6 +87,44 @@ TEST_CASE("bodies of several TLS records reach a handler on its own thread, on f
   send_many(20'992);
   small.get();
   send_many(300'000);
+}
+
+// A copy of the server's end of its connections: what a forked child holds until it runs its program.
+std::vector<UniqueFd> copies_of_connections(std::uint16_t port) {
+  std::vector<UniqueFd> copies;
+  for (int fd = 3; fd < 256; ++fd) {
+    sockaddr_in own{}, peer{};
+    socklen_t size = sizeof own, peer_size = sizeof peer;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &size) != 0 || ntohs(own.sin_port) != port) continue;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_size) == 0) copies.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 500));
+  }
+  return copies;
+}
+
+TEST_CASE("a connection is not hurt by an earlier one of its number that a child still holds") {
+  std::promise<std::shared_ptr<Exchange>> held;
+  const auto server = serve([&](std::shared_ptr<Exchange> exchange) {
+    if (exchange->head().url.path != "/held") return exchange->respond(text("ok"));
+    exchange->start(200, {});
+    held.set_value(std::move(exchange));
+  });
+  std::vector<UniqueFd> copies;
+  {
+    const auto first = client_of(*server);
+    REQUIRE(first->send({}).has_value());
+    copies = copies_of_connections(server->port(0));
+    REQUIRE(!copies.empty());
+  }
+  const auto second = client_of(*server);  // its two descriptors get the numbers that the first left
+  auto answer = std::async(std::launch::async, [&] { return second->send({.target = "/held"}); });
+  const auto exchange = held.get_future().get();
+  for (const UniqueFd& copy : copies) ::shutdown(copy.get(), SHUT_RDWR);
+  for (int i = 0; i < 20; ++i) CHECK(client_of(*server)->send({}).has_value());
+  CHECK(exchange->write("whole"));
+  exchange->finish();
+  const auto whole = answer.get();
+  REQUIRE_MESSAGE(whole.has_value(), (whole ? "" : whole.error().to_string()));
+  CHECK(whole->body == "whole");
 }
 
 TEST_CASE("requests in one packet are answered in order") {
