@@ -45,6 +45,14 @@ std::string format_rfc3339_nano(Wall time) {
   return fmt::format("{}.{:09}Z", date_and_time(parts.utc), parts.nanoseconds);
 }
 
+std::optional<Wall> parse_rfc3339(std::string_view text) {
+  std::tm parts{};
+  const std::string copy(text);
+  const char* rest = ::strptime(copy.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
+  if (!rest || (*rest != 'Z' && *rest != '.')) return std::nullopt;
+  return Wall(std::chrono::seconds(::timegm(&parts)));
+}
+
 std::string format_duration(std::chrono::milliseconds span) {
   const auto ms = span.count();
   if (ms < 60'000) return fmt::format("{:.1f}s", static_cast<double>(ms) / 1000);

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace slipway {
 
@@ -39,6 +41,7 @@ class ManualClock final : public Clock {
 std::string format_rfc3339(Wall time);        // 2026-11-23T15:04:05Z
 std::string format_rfc3339_micro(Wall time);  // 2026-11-23T15:04:05.000000Z
 std::string format_rfc3339_nano(Wall time);   // nine digits, for CRI logs
+std::optional<Wall> parse_rfc3339(std::string_view text);  // whole seconds, UTC ("Z"); fractions are passed over
 std::string format_duration(std::chrono::milliseconds span);  // "0.4s", "3.2s", "4m10s", "2h5m"
 
 }  // namespace slipway

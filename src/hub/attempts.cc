@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/random.h"
 #include "base/strings.h"
+#include "hub/log_routes.h"
 #include "text/json.h"
 
 namespace slipway::hub {
@@ -55,7 +56,15 @@ Result<std::string> Attempts::open(const std::string& id, const std::vector<std:
 Result<> Attempts::close(const std::string& id) {
   const std::string path = path_of(id) + "/attempt.json";
   if (::unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno("cannot remove", path);
+  for (const std::string& name : TRY(logs_.names(id))) TRY(logs_.finish({id, name}));
   return {};
+}
+
+Result<> Attempts::forget(const std::string& id) {
+  if (!is_plain_name(id)) return fail(ErrorCode::internal, "an attempt's id is not a plain name");
+  TRY(close(id));
+  TRY(logs_.remove(id));
+  return remove_tree(path_of(id));
 }
 
 Result<AttemptOutcome> Attempts::outcome(const std::string& id) const {
@@ -103,6 +112,7 @@ void Attempts::serve(const std::shared_ptr<net::Exchange>& exchange, const Route
   if (method == "GET" && route.what == "blobs") done = send_blob(*exchange, route);
   if (method == "PUT" && route.what == "workspaces" && is_plain_name(route.name)) done = take_changes(*exchange, route);
   if (method == "PUT" && route.what == "reports" && is_plain_name(route.name)) done = take_report(*exchange, route);
+  if (method == "PUT" && route.what == "logs" && is_plain_name(route.name)) done = take_log(*exchange, route);
   if (!done) answer(*exchange, status_of(done.error().code), done.error().message);
 }
 
@@ -131,6 +141,10 @@ Result<> Attempts::take_changes(net::Exchange& exchange, const Route& route) {
   TRY(write_file_atomically(path_of(route.id) + "/workspaces/" + route.name, digest.value));
   answer(exchange, 200, digest.value);
   return {};
+}
+
+Result<> Attempts::take_log(net::Exchange& exchange, const Route& route) {
+  return receive_log(exchange, logs_, {route.id, route.name});
 }
 
 Result<> Attempts::take_report(net::Exchange& exchange, const Route& route) {

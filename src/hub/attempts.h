@@ -10,6 +10,7 @@
 
 #include "base/executor.h"
 #include "hub/junit.h"
+#include "hub/logs.h"
 #include "net/http.h"
 #include "store/blobs.h"
 
@@ -25,13 +26,14 @@ class Attempts final {
   static constexpr std::size_t max_reports = 200;
   static constexpr std::uint64_t max_changes = 2ULL << 30;
 
-  Attempts(std::string folder, store::BlobStore& blobs, Executor& executor) : folder_(std::move(folder)), blobs_(blobs), executor_(executor) {}
+  Attempts(std::string folder, store::BlobStore& blobs, Logs& logs, Executor& executor) : folder_(std::move(folder)), blobs_(blobs), logs_(logs), executor_(executor) {}
   ~Attempts();
 
   // A new capability for the attempt; an earlier one of it ends. `readable`: digests.
   Result<std::string> open(const std::string& id, const std::vector<std::string>& readable);
   Result<AttemptOutcome> outcome(const std::string& id) const;
-  Result<> close(const std::string& id);  // the capability ends; what it brought stays
+  Result<> close(const std::string& id);   // the capability ends, its logs are finished; what it brought stays
+  Result<> forget(const std::string& id);  // with its logs and reports
 
   // Requests below /hub/v1/attempts/.
   void handle(std::shared_ptr<net::Exchange> exchange);
@@ -46,9 +48,11 @@ class Attempts final {
   Result<> send_blob(net::Exchange& exchange, const Route& route);
   Result<> take_changes(net::Exchange& exchange, const Route& route);
   Result<> take_report(net::Exchange& exchange, const Route& route);
+  Result<> take_log(net::Exchange& exchange, const Route& route);
 
   const std::string folder_;
   store::BlobStore& blobs_;
+  Logs& logs_;
   Executor& executor_;
   std::mutex mutex_;
   std::vector<std::pair<std::shared_ptr<std::atomic<bool>>, std::unique_ptr<Task>>> tasks_;

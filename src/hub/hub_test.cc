@@ -36,7 +36,8 @@ struct Fixture {
   TempFolder folder;
   std::unique_ptr<Executor> executor = make_system_executor();
   std::unique_ptr<store::BlobStore> blobs = store::BlobStore::open_folder(folder.path() + "/blobs").value();
-  std::unique_ptr<Attempts> attempts = std::make_unique<Attempts>(folder.path() + "/attempts", *blobs, *executor);
+  hub::Logs logs{folder.path() + "/logs", *executor};
+  std::unique_ptr<Attempts> attempts = std::make_unique<Attempts>(folder.path() + "/attempts", *blobs, logs, *executor);
   std::unique_ptr<net::Server> server = net::Server::start({{.listen = {.tls = false}, .tls = {}, .handler = [this](std::shared_ptr<net::Exchange> e) { attempts->handle(std::move(e)); }}}).value();
   std::unique_ptr<net::Client> client = net::make_client({false, "127.0.0.1", server->port(0)}).value();
   ~Fixture() {

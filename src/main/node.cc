@@ -13,6 +13,7 @@
 #include "main/credentials.h"
 #include "main/images.h"
 #include "main/node_logs.h"
+#include "main/shim_image.h"
 #include "net/server.h"
 
 namespace slipway::app {
@@ -55,6 +56,7 @@ class Node final {
     const cluster::BridgeConfig bridge = TRY(bridge_config(options_.data));
     network_ = TRY(cluster::BridgeNetwork::open(bridge));
     TRY(open_proxy(bridge));
+    TRY(store_shim());
     images_ = TRY(make_images(options_.data));
     cluster::NodeConfig config = node_config(options_);
     config.cluster_ca_pem = credentials.ca_pem;
@@ -70,6 +72,12 @@ class Node final {
   }
 
  private:
+  Result<> store_shim() {
+    const auto blobs = TRY(store::BlobStore::open_folder(options_.data.blobs()));
+    oci::ImageStore images(options_.data.names(), *blobs);
+    return store_shim_image(images);
+  }
+
   Result<> open_proxy(const cluster::BridgeConfig& bridge) {
     resolvers_ = cluster::parse_resolvers(read_file("/etc/resolv.conf", 1 << 20).value_or(""));
     const cluster::Endpoint dns{network_->gateway(), dns_port};

@@ -6,15 +6,21 @@
 #include "auth/tokens.h"
 #include "base/counters.h"
 #include "base/log.h"
+#include "ci/tekton/pac.h"
+#include "ci/tekton/runs.h"
 #include "cluster/api/api.h"
 #include "cluster/controllers/controllers.h"
 #include "deliver/sync/sync.h"
 #include "forge/repositories.h"
+#include "hub/attempts.h"
+#include "hub/log_routes.h"
 #include "kube/control.h"
 #include "main/definitions.h"
 #include "main/node_logs.h"
 #include "main/processes.h"
+#include "main/shim_image.h"
 #include "net/server.h"
+#include "oci/image_store.h"
 #include "source/git_http.h"
 
 namespace slipway::app {
@@ -51,15 +57,17 @@ class Serve final {
     metrics_.gauge("slipway_build_info", "The running build", {{"version", version}}).set(1);
     TRY(open_plane());
     git_ = std::make_unique<source::GitHttp>(repositories_, *executor_, [this](std::string_view token, const source::RepositoryName&, source::GitAccess) { return may_use_git(token); });
+    blobs_ = TRY(store::BlobStore::open_folder(options_.data.blobs()));
+    images_ = std::make_unique<oci::ImageStore>(options_.data.names(), *blobs_);
+    attempts_ = std::make_unique<hub::Attempts>(options_.data.hub() + "/attempts", *blobs_, logs_, *executor_);
     TRY(open_server());
     TRY(repositories_.recover());
     manager_ = std::make_unique<kube::Manager>(*client_, *executor_, &metrics_);
     if (api_) cluster::register_controllers(*manager_, {});
     TRY(apply_definitions(*client_));
-    blobs_ = TRY(store::BlobStore::open_folder(options_.data.blobs()));
+    register_pipelines();
     auto on_new_commits = deliver::register_sync(*manager_, {*blobs_, commits_});
-    forge::register_repositories(*manager_, {repositories_, journal_, [](const source::Files&, const forge::PushEvent&) -> Result<std::vector<Json>> { return std::vector<Json>{}; },
-                                             fmt::format("https://{}:{}", options_.ports.address, options_.ports.https), std::move(on_new_commits)});
+    forge::register_repositories(*manager_, {repositories_, journal_, runs_for_push, base_url(), std::move(on_new_commits)});
     starter_ = executor_->spawn("start", [this](std::stop_token stop) {
       manager_->start(stop);
       ready_ = true;
@@ -80,6 +88,24 @@ class Serve final {
   }
 
  private:
+  std::string base_url() const { return fmt::format("https://{}:{}", options_.ports.address, options_.ports.https); }
+
+  static Result<std::vector<Json>> runs_for_push(const source::Files& files, const forge::PushEvent& event) {
+    return tekton::pipeline_runs_for_push(files, {event.ns, event.repository, event.url, event.branch, event.commit, ""});
+  }
+
+  void register_pipelines() {
+    tekton::register_pipeline_runs(*manager_);
+    tekton::register_task_runs(*manager_, {*attempts_, *blobs_, repositories_, base_url(), fmt::format("https://{}:{}", pods_gateway, options_.ports.https), credentials_.server_pin,
+                                           std::string(shim_image), [this](const std::string& image) { return image_command(image); }});
+  }
+
+  Result<tekton::ImageCommand> image_command(const std::string& image) const {
+    const auto digest = TRY(oci::choose_platform(*blobs_, TRY(images_->resolve(TRY(oci::Reference::parse(image))))));
+    const auto configuration = TRY(oci::read_configuration(*blobs_, TRY(oci::read_manifest(*blobs_, digest))));
+    return tekton::ImageCommand{configuration.defaults.entrypoint, configuration.defaults.command};
+  }
+
   Result<> open_plane() {
     if (!options_.kubeconfig.empty()) {
       client_ = TRY(kube::make_client(TRY(kube::load_kubeconfig(options_.kubeconfig))));
@@ -129,6 +155,8 @@ class Serve final {
   void route(std::shared_ptr<net::Exchange> exchange) {
     const std::string& path = exchange->head().url.path;
     if (path.starts_with("/git/")) return git_->handle(std::move(exchange));
+    if (path.starts_with("/hub/v1/attempts/")) return attempts_->handle(std::move(exchange));
+    if (path.starts_with("/hub/v1/logs/")) return serve_log(std::move(exchange));
     if (path == "/livez") return answer(*exchange, 200, "ok");
     if (path == "/readyz") return answer(*exchange, ready_ ? 200 : 503, ready_ ? "ok" : "starting");
     if (path == "/metrics") return serve_metrics(*exchange);
@@ -138,6 +166,11 @@ class Serve final {
   void serve_metrics(net::Exchange& exchange) {
     if (auto allowed = may_use_git(source::token_of(exchange.head().headers)); !allowed) return answer(exchange, 401, "a token is needed");
     exchange.respond({200, {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}}, metrics_.text()});
+  }
+
+  void serve_log(std::shared_ptr<net::Exchange> exchange) {
+    if (auto allowed = may_use_git(source::token_of(exchange->head().headers)); !allowed) return answer(*exchange, 401, "a token is needed");
+    log_routes_.handle(std::move(exchange));
   }
 
   static void answer(net::Exchange& exchange, int status, std::string_view text) {
@@ -165,6 +198,10 @@ class Serve final {
   source::Repositories repositories_;
   HostedCommits commits_{repositories_};
   std::unique_ptr<store::BlobStore> blobs_;
+  std::unique_ptr<oci::ImageStore> images_;
+  hub::Logs logs_{options_.data.hub() + "/logs", *executor_};
+  hub::LogRoutes log_routes_{logs_, *executor_};
+  std::unique_ptr<hub::Attempts> attempts_;
   std::unique_ptr<source::GitHttp> git_;
   std::unique_ptr<kube::Manager> manager_;
   std::unique_ptr<net::Server> server_;

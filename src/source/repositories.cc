@@ -222,6 +222,11 @@ Result<std::string> Repositories::describe(const RepositoryName& repository, std
   return std::string(trim(TRY(run_ok(git(repository, {"log", "-1", "--no-show-signature", "--format=%s", "--end-of-options", std::string(commit)})))));
 }
 
+Result<std::string> Repositories::committer_date(const RepositoryName& repository, std::string_view commit) const {
+  if (!is_commit_id(commit)) return fail(ErrorCode::invalid, "not a commit id");
+  return std::string(trim(TRY(run_ok(git(repository, {"log", "-1", "--no-show-signature", "--format=%ct", "--end-of-options", std::string(commit)})))));
+}
+
 std::shared_ptr<std::mutex> Repositories::push_lock(const RepositoryName& repository) {
   const std::lock_guard lock(mutex_);
   auto& found = locks_[repository];

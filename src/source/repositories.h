@@ -80,6 +80,8 @@ class Repositories final {
   // Subject, author and time of a commit, for people.
   Result<std::string> describe(const RepositoryName& repository, std::string_view commit) const;
 
+  Result<std::string> committer_date(const RepositoryName& repository, std::string_view commit) const;  // seconds since 1970
+
   // Holds pushes to one repository apart, so that what changed can be told.
   std::shared_ptr<std::mutex> push_lock(const RepositoryName& repository);
   // Writes what changed since the last time into the journal; true where something did.

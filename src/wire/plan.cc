@@ -20,11 +20,13 @@ Json Plan::to_json() const {
   for (const Workspace& workspace : workspaces)
     workspace_list.push_back(Json::object({{"name", workspace.name}, {"path", workspace.path}, {"blobs", Json::strings(workspace.blobs)}}));
   return Json::object({{"attempt", attempt}, {"hub", hub}, {"pin", pin}, {"steps", Json::array(std::move(step_list))}, {"results", Json::strings(results)},
-                       {"workspaces", Json::array(std::move(workspace_list))}});
+                       {"workspaces", Json::array(std::move(workspace_list))}, {"secretVariables", Json::strings(secret_variables)}, {"secretFolders", Json::strings(secret_folders)},
+                       {"reports", Json::strings(reports)}});
 }
 
 Result<Plan> Plan::from_json(const Json& value) {
-  Plan plan{value["attempt"].str(), value["hub"].str(), value["pin"].str(), {}, strings_of(value["results"]), {}};
+  Plan plan{value["attempt"].str(), value["hub"].str(), value["pin"].str(), {}, strings_of(value["results"]), {},
+            strings_of(value["secretVariables"]), strings_of(value["secretFolders"]), strings_of(value["reports"])};
   for (const Json& step : value["steps"].items())
     plan.steps.push_back({step["name"].str(), step["script"].str(), strings_of(step["command"]), step["timeoutSeconds"].as_int(), step["continueOnError"].as_bool()});
   for (const Json& workspace : value["workspaces"].items()) plan.workspaces.push_back({workspace["name"].str(), workspace["path"].str(), strings_of(workspace["blobs"])});
@@ -58,5 +60,8 @@ Result<Termination> Termination::parse(std::string_view text) {
 std::string blob_path(const std::string& attempt, const std::string& digest) { return "/hub/v1/attempts/" + attempt + "/blobs/" + digest; }
 std::string workspace_path(const std::string& attempt, const std::string& workspace) { return "/hub/v1/attempts/" + attempt + "/workspaces/" + workspace; }
 std::string report_path(const std::string& attempt, const std::string& name) { return "/hub/v1/attempts/" + attempt + "/reports/" + name; }
+std::string log_path(const std::string& attempt, const std::string& step, std::uint64_t offset) {
+  return "/hub/v1/attempts/" + attempt + "/logs/" + step + "?offset=" + std::to_string(offset);
+}
 
 }  // namespace slipway::wire

@@ -21,6 +21,8 @@ inline constexpr std::size_t max_termination_message = 4096;  // the kubelet's l
 inline constexpr const char* capability_folder = "/slipway/capability";
 inline constexpr const char* run_folder = "/tekton/run";
 inline constexpr const char* results_folder = "/tekton/results";
+inline constexpr const char* scripts_folder = "/tekton/scripts";
+inline constexpr const char* workspaces_folder = "/slipway/workspaces";  // each by its name
 
 struct Step {
   std::string name;
@@ -41,6 +43,9 @@ struct Plan {
   std::vector<Step> steps;
   std::vector<std::string> results;
   std::vector<Workspace> workspaces;
+  std::vector<std::string> secret_variables;  // of the environment: their values are masked in the logs
+  std::vector<std::string> secret_folders;    // whose files' contents are masked, too
+  std::vector<std::string> reports;           // globs of test reports below the workspaces; empty: every JUnit file
   Json to_json() const;
   static Result<Plan> from_json(const Json& value);
 };
@@ -58,5 +63,6 @@ struct Termination {
 std::string blob_path(const std::string& attempt, const std::string& digest);
 std::string workspace_path(const std::string& attempt, const std::string& workspace);
 std::string report_path(const std::string& attempt, const std::string& name);
+std::string log_path(const std::string& attempt, const std::string& step, std::uint64_t offset);
 
 }  // namespace slipway::wire

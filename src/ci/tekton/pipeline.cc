@@ -75,7 +75,8 @@ class Sorter final {
 };
 
 run::Node node_of(const PipelineTask& task, const std::vector<PipelineTask>& sorted) {
-  run::Node node{.name = task.name, .phase = task.is_final ? run::Phase::final : run::Phase::main, .retries = static_cast<std::uint32_t>(task.retries)};
+  // Retries are the TaskRun's own affair (its retriesStatus).
+  run::Node node{.name = task.name, .phase = task.is_final ? run::Phase::final : run::Phase::main};
   std::set<std::string> data;
   for (const Json* value : {&task.params, &task.when})
     for (const auto& name : tasks_read_by(*value)) data.insert(name);
