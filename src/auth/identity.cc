@@ -34,6 +34,7 @@ bool node_may(const Attributes& a) {
                                                      "secrets",  "namespaces", "serviceaccounts"};
   constexpr std::array<std::string_view, 4> own{"nodes", "events", "leases", "csinodes"};
   if (one_of(own, a.resource)) return true;
+  if (a.group == "slipway.dev" && a.resource == "imagebuilds") return one_of(reads, a.verb) || a.subresource == "status";
   if (a.resource == "serviceaccounts" && a.subresource == "token") return a.verb == "create";
   if (a.resource == "tokenreviews" || a.resource == "subjectaccessreviews") return a.verb == "create";
   // Image builds are carried out by the node, as pods are.

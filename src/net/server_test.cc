@@ -52,6 +52,42 @@ TEST_CASE("a request is answered on its connection, and the next one too") {
   for (int i = 0; i < 3; ++i) CHECK(client->send({.target = "/a"}).value().body == "GET/a");
 }
 
+TEST_CASE("bodies of several TLS records reach a handler on its own thread, on fresh and on kept connections") {
+  const Pair pair;
+  std::vector<std::future<void>> handlers;
+  std::mutex mutex;
+  const auto server = Server::start({{.listen = {.tls = true},
+                                      .tls = {pair.certificate, pair.key, ""},
+                                      .handler = [&](std::shared_ptr<Exchange> exchange) {
+                                        const std::lock_guard lock(mutex);
+                                        handlers.push_back(std::async(std::launch::async, [exchange] {
+                                          std::size_t size = 0;
+                                          for (auto piece = exchange->read_some(); piece && !piece->empty(); piece = exchange->read_some()) size += piece->size();
+                                          exchange->respond(text(std::to_string(size)));
+                                        }));
+                                      }}})
+                          .value();
+  const auto client = make_client(Origin{true, "127.0.0.1", server->port(0)}, {.insecure = true}).value();
+  const auto send_many = [&](std::size_t size) {
+    for (int i = 0; i < 300; ++i) {
+      ClientRequest request{.method = "PUT", .timeout = std::chrono::seconds(20)};
+      request.content_length = size;
+      request.body_source = [left = size]() mutable -> Result<std::string> {
+        const std::size_t piece = std::min<std::size_t>(left, 50'000);
+        left -= piece;
+        return std::string(piece, 'x');
+      };
+      const auto answer = client->send(request);
+      REQUIRE_MESSAGE(answer.has_value(), (answer ? "" : answer.error().to_string()));
+      CHECK(answer->body == std::to_string(size));
+    }
+  };
+  auto small = std::async(std::launch::async, [&] { send_many(300); });
+  send_many(20'992);
+  small.get();
+  send_many(300'000);
+}
+
 TEST_CASE("requests in one packet are answered in order") {
   const auto server = serve([](std::shared_ptr<Exchange> exchange) { exchange->respond(text(exchange->head().url.path)); });
   const std::string answers = raw(*server, "GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\nConnection: close\r\n\r\n");
