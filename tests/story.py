@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The whole story on this machine: a git push becomes a rollout that corrects itself. `./dev demo` runs it."""
+import argparse
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import tempfile
+
+from story import images
+from story.chapters import Story
+from story.faults import Faults
+from story.prebuilt import Prebuilt
+from story.system import System
+from story.timeline import StoryFailed, Timeline, check, wait_for
+from story.workcopy import WorkCopy
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def chapters_of(story):
+    faults = Faults(story)
+    return {"push": story.first_push, "load": story.second_push, "rollback": story.broken_then_mended, "tests": story.failing_test, "drift": story.drift,
+            "kill-run": faults.in_a_run, "kill-rollout": faults.in_a_rollout, "kill-monitor": faults.monitor, "why": story.why}
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--plane", default="embedded", choices=["embedded", "real"])
+    parser.add_argument("--keep", action="store_true", help="leave the system running")
+    parser.add_argument("--binary", default=ROOT / "build" / "release" / "bin" / "slipway", type=pathlib.Path)
+    parser.add_argument("--until", metavar="CHAPTER", help="end after this chapter")
+    parser.add_argument("--only", metavar="CHAPTER", action="append", help="run these chapters after `push` alone")
+    parser.add_argument("--no-pipeline", action="store_true", help="the delivery half alone, with images compiled on this machine")
+    return parser.parse_args()
+
+
+def chosen(chapters, options):
+    names = list(chapters)
+    for name in [*(options.only or []), *([options.until] if options.until else [])]:
+        check(name in names, f"there is no chapter {name!r}; there are {', '.join(names)}")
+    if options.only:
+        return [name for name in names if name == "push" or name in options.only]
+    return names[:names.index(options.until) + 1] if options.until else names
+
+
+def tell(system, timeline, options):
+    """The story itself."""
+    timeline.chapter(f"slipway up, data {system.data}")
+    with timeline.stage("slipway up to ready"):
+        system.up()
+    timeline.say(f"API {system.api_port}, registry {system.registry_port}, https {system.https_port}")
+    copy = WorkCopy(ROOT / "examples" / "hello", system.folder / "hello", system)
+    if not options.no_pipeline:
+        images.provide(system, timeline)
+    story = Story(system, copy, timeline, Prebuilt(system, copy) if options.no_pipeline else None)
+    chapters = chapters_of(story)
+    for name in chosen(chapters, options):
+        if options.no_pipeline and name == "tests":
+            continue
+        timeline.chapter(f"{name} - {chapters[name].__doc__}")
+        chapters[name]()
+
+
+def clean_up(system, timeline, before):
+    timeline.chapter("clean-up")
+    with timeline.stage("slipway down --purge"):
+        system.down()
+    wait_for(f"nothing to stay behind; there is still {sorted(system.traces() - before)[:10]}", lambda: not system.traces() - before, 10)
+    timeline.holds("no process, mount, network namespace, link or nft table stays")
+    shutil.rmtree(system.folder)
+
+
+def say_how_to_look(system):
+    print(f"\nIt stays up. To look at it:\n  export KUBECONFIG={system.data}/kubeconfig PATH={pathlib.Path(system.binary).parent}:$PATH\n"
+          f"  slipway app get hello; slipway why app/hello; slipway run list\n  kubectl get pods\n"
+          f"To end it:\n  slipway down --purge --data {system.data}", flush=True)
+
+
+def interrupted(*_):
+    raise StoryFailed("interrupted")
+
+
+def refuse(options):
+    if options.plane == "real":
+        return "the real plane (tests/realkube) is not part of this version; run the story with --plane embedded"
+    if os.geteuid() != 0:
+        return "the story runs pods and needs root"
+    if not options.binary.exists():
+        return f"{options.binary} is not there; ./dev build makes it"
+    return None
+
+
+def main():
+    options = parse()
+    why_not = refuse(options)
+    if why_not:
+        print(f"not run: {why_not}\n0 passed, 0 failed, 1 skipped")
+        return 2
+    signal.signal(signal.SIGTERM, interrupted)
+    timeline = Timeline()
+    system = System(options.binary, tempfile.mkdtemp(prefix="slipway-story-"))
+    before = system.traces()
+    problem = None
+    try:
+        tell(system, timeline, options)
+    except (StoryFailed, KeyboardInterrupt) as failed:
+        problem = str(failed) or "interrupted"
+        timeline.chapter("the story stops here")
+        print(problem)
+        for name, text in system.diagnosis():
+            print(f"\n-- {name}\n{text}", flush=True)
+    timeline.print()
+    if options.keep:
+        say_how_to_look(system)
+    else:
+        try:
+            clean_up(system, timeline, before)
+        except StoryFailed as failed:
+            problem = f"{problem or ''}\nclean-up: {failed}".strip()
+            print(failed)
+    print(f"\n{'FAILED: ' + problem if problem else 'the whole story runs'}")
+    return 1 if problem else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
