@@ -62,6 +62,7 @@ def tell(system, timeline, options):
             continue
         timeline.chapter(f"{name} - {chapters[name].__doc__}")
         chapters[name]()
+        timeline.chapters_passed += 1
 
 
 def clean_up(system, timeline, before):
@@ -97,7 +98,7 @@ def main():
     options = parse()
     why_not = refuse(options)
     if why_not:
-        print(f"not run: {why_not}\n0 passed, 0 failed, 1 skipped")
+        print(f"SKIPPED: {why_not}\n0 passed, 0 failed, 1 skipped")
         return 2
     signal.signal(signal.SIGTERM, interrupted)
     timeline = Timeline()
@@ -106,8 +107,8 @@ def main():
     problem = None
     try:
         tell(system, timeline, options)
-    except (StoryFailed, KeyboardInterrupt) as failed:
-        problem = str(failed) or "interrupted"
+    except (StoryFailed, KeyboardInterrupt, OSError) as failed:
+        problem = str(failed) or type(failed).__name__
         timeline.chapter("the story stops here")
         print(problem)
         for name, text in system.diagnosis():
@@ -118,10 +119,11 @@ def main():
     else:
         try:
             clean_up(system, timeline, before)
-        except StoryFailed as failed:
+        except (StoryFailed, OSError) as failed:
             problem = f"{problem or ''}\nclean-up: {failed}".strip()
             print(failed)
-    print(f"\n{'FAILED: ' + problem if problem else 'the whole story runs'}")
+    print(f"\n{'FAILED: ' + problem if problem else 'the story runs'}")
+    print(f"{timeline.chapters_passed} passed, {1 if problem else 0} failed, 0 skipped")
     return 1 if problem else 0
 
 

@@ -120,7 +120,12 @@ class EpollServer final : public Server, public Loop {
     watch(fd, EPOLL_CTL_MOD, (read ? EPOLLIN : 0u) | (write ? EPOLLOUT : 0u));
   }
 
-  void on_closed(int fd) override { connections_.erase(fd); }  // whoever calls holds the connection
+  // Whoever calls holds the connection. A child between fork and exec shares the file; without the removal its events
+  // would go on, and end the next connection that gets the number.
+  void on_closed(int fd) override {
+    watch(fd, EPOLL_CTL_DEL, 0);
+    connections_.erase(fd);
+  }
 
   std::string date() override {
     const std::lock_guard lock(date_mutex_);

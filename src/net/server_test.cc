@@ -3,7 +3,10 @@
 
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <future>
 #include <thread>
@@ -37,11 +40,16 @@ std::unique_ptr<Client> client_of(const Server& server) {
   return make_client(Origin{false, "127.0.0.1", server.port(0)}).value();
 }
 
-// Sends bytes as they are and reads until the server closes.
-std::string raw(const Server& server, std::string_view bytes) {
-  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM, 0));
+UniqueFd connected(const Server& server) {
+  UniqueFd fd(::socket(AF_INET, SOCK_STREAM, 0));
   sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(server.port(0)), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
   REQUIRE(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  return fd;
+}
+
+// Sends bytes as they are and reads until the server closes.
+std::string raw(const Server& server, std::string_view bytes) {
+  const UniqueFd fd = connected(server);
   (void)write_all(fd.get(), bytes);
   return read_all(fd.get(), 1 << 20).value_or("reset");
 }
@@ -50,6 +58,37 @@ TEST_CASE("a request is answered on its connection, and the next one too") {
   const auto server = serve([](std::shared_ptr<Exchange> exchange) { exchange->respond(text(exchange->head().method + exchange->head().url.path)); });
   const auto client = client_of(*server);
   for (int i = 0; i < 3; ++i) CHECK(client->send({.target = "/a"}).value().body == "GET/a");
+}
+
+TEST_CASE("what happens on a closed connection that a forked child still holds does not end the next one") {
+  const auto server = serve([](std::shared_ptr<Exchange> exchange) {
+    auto answer = text("ok");
+    if (exchange->head().url.path == "/last") answer.headers.push_back({"Connection", "close"});
+    exchange->respond(std::move(answer));
+  });
+  UniqueFd first = connected(*server);
+  (void)write_all(first.get(), "GET /a HTTP/1.1\r\n\r\n");
+  char buffer[4096];
+  REQUIRE(::recv(first.get(), buffer, sizeof buffer, 0) > 0);
+  const pid_t child = ::fork();  // it has the server's end too, as a child has between fork and exec
+  if (child == 0) {
+    ::close(first.get());
+    ::pause();
+    ::_exit(0);
+  }
+  (void)write_all(first.get(), "GET /last HTTP/1.1\r\nConnection: close\r\n\r\n");
+  REQUIRE(::recv(first.get(), buffer, sizeof buffer, 0) > 0);
+  ::shutdown(first.get(), SHUT_WR);
+  CHECK(raw(*server, "GET /x HTTP/1.1\r\nConnection: close\r\n\r\n").ends_with("ok"));  // the server has closed its end by now
+  const UniqueFd second = connected(*server);
+  (void)write_all(second.get(), "GET /b HTTP/1.1\r\n\r\n");
+  REQUIRE(::recv(second.get(), buffer, sizeof buffer, 0) > 0);
+  first.reset();
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  for (int i = 0; i < 3; ++i) CHECK(raw(*server, "GET /x HTTP/1.1\r\nConnection: close\r\n\r\n").ends_with("ok"));
+  (void)write_all(second.get(), "GET /b HTTP/1.1\r\n\r\n");
+  CHECK(::recv(second.get(), buffer, sizeof buffer, 0) > 0);
 }
 
 TEST_CASE("requests in one packet are answered in order") {

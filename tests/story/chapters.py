@@ -28,7 +28,7 @@ class Story:
 
     def __init__(self, system, copy, timeline, prebuilt=None):
         self.system, self.copy, self.timeline, self.prebuilt = system, copy, timeline, prebuilt
-        self.commits = {}
+        self.serving = ""  # the version that should answer
 
     # --- what people do
 
@@ -41,7 +41,6 @@ class Story:
 
     def commit_and_push(self, version, message):
         commit = self.copy.commit(message)
-        self.commits[version] = commit
         with self.timeline.stage(f"push of version {version}") as row:
             self.copy.push()
             row["note"] = commit[:10]
@@ -74,7 +73,8 @@ class Story:
         with self.timeline.stage(f"rollout of version {version}") as row:
             row["note"] = wait_for(f"version {version} to be healthy", lambda: self.healthy_release(commit), ROLLOUT_LIMIT)
         wait_for("both pods of the Deployment, and no other, to be ready", self.only_two_ready_pods, 60)
-        self.expect_version(version)
+        self.serving = version
+        self.expect_serving()
 
     def only_two_ready_pods(self):
         pods = self.system.pods()
@@ -88,8 +88,8 @@ class Story:
         with urllib.request.urlopen(f"http://{self.address()}/", timeout=5) as answer:
             return answer.read().decode().strip()
 
-    def expect_version(self, version):
-        wanted = f"hello from version {version}"
+    def expect_serving(self):
+        wanted = f"hello from version {self.serving}"
         wait_for(f"the Service to answer {wanted!r}", lambda: self.answer() == wanted, 10)
         self.timeline.holds(f"curl http://{self.address()}/ -> {wanted}")
 
@@ -191,7 +191,7 @@ class Story:
         wait_for("the requested sync to settle", lambda: self.system.app().get("health") == "Healthy", 30)
         app = self.system.app()
         check(app["applied"]["release"] == healthy["release"], f"a new sync brought {app['applied']} back")
-        self.expect_version("2")
+        self.expect_serving()
         why = self.system.slipway("why", "app/hello")
         check("quarantined" in why and broken[:10] in why, f"why does not tell of the rollback:\n{why}")
         self.timeline.holds(f"quarantined, and a new sync does not bring it back: {app['message']}")
@@ -211,7 +211,7 @@ class Story:
         check(self.system.app()["applied"] == before, "a commit with failing tests was applied")
         tasks = {one["metadata"]["labels"]["tekton.dev/pipelineTask"]: one for one in self.system.tasks_of(run)}
         self.show_tests(tasks["unit"], failures=1)
-        self.expect_version("4")
+        self.expect_serving()
         self.copy.replace("src/respond.c", "*status = 200;\n  return \"not found", "*status = 404;\n  return \"not found")
 
     def drift(self):
@@ -225,7 +225,7 @@ class Story:
         for one in self.system.app()["drift"]:
             self.timeline.say(f"{one['kind']} {one['name']}: {one['what']}")
         wait_for("both pods of the Deployment, and no other, to be ready", self.only_two_ready_pods, 60)
-        self.expect_version("4")
+        self.expect_serving()
 
     def delete_service_and_scale(self):
         kubectl = self.kubectl()

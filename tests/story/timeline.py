@@ -34,6 +34,7 @@ class Timeline:
     def __init__(self):
         self.began = time.monotonic()
         self.rows = []
+        self.chapters_passed = 0
         self.colour = sys.stdout.isatty()
 
     def paint(self, code, text):
