@@ -124,7 +124,7 @@ def test(options):
         rows += list(pool.map(run_unit, binaries))
     if not options.quick:
         build("release")
-        rows += run_scripts(sorted(p.name for p in (ROOT / "tests").glob("*_system.py")))
+        rows += run_scripts(sorted(p.name for p in (ROOT / "tests").glob("*_system.py")) + ["story.py"])
     failed = 0
     for name, passed, bad, skipped, seconds, text in rows:
         print(f"   {name:32} {passed:5} passed {bad:3} failed {skipped:3} skipped {seconds:6.1f} s", flush=True)
