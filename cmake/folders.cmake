@@ -52,7 +52,8 @@ add_custom_command(OUTPUT ${SCHEMA_DATA} DEPENDS ${CMAKE_SOURCE_DIR}/tools/make_
 target_sources(slipway_kube PRIVATE ${SCHEMA_DATA})
 
 # The API alone, for the contract suite.
-if(EXISTS ${CMAKE_SOURCE_DIR}/src/cluster/api/api_only_main.cc)
-  add_executable(api_only EXCLUDE_FROM_ALL src/cluster/api/api_only_main.cc)
+if(EXISTS ${CMAKE_SOURCE_DIR}/src/cluster/api/api_only_main.cc AND NOT CMAKE_BUILD_TYPE STREQUAL "Release")
+  add_executable(api_only src/cluster/api/api_only_main.cc)
   target_link_libraries(api_only PRIVATE slipway_cluster_api)
+  add_test(NAME contract COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/contract/run.py --serve $<TARGET_FILE:api_only>)
 endif()

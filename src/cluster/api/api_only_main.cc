@@ -29,9 +29,13 @@ Result<> serve_until_end_of_input(const std::string& folder) {
   auto server = TRY(net::Server::start({{{.port = 0, .tls = true}, {pair.certificate_pem, pair.private_key_pem, authority.certificate_pem},
                                          [&](std::shared_ptr<net::Exchange> exchange) { api->handle(std::move(exchange)); }}}));
   TRY(write_file_atomically(folder + "/ca.pem", authority.certificate_pem));
-  TRY(write_file_atomically(folder + "/kubeconfig", fmt::format(
-      "apiVersion: v1\nkind: Config\ncurrent-context: t\nclusters: [{{name: t, cluster: {{server: 'https://127.0.0.1:{}', certificate-authority: '{}/ca.pem'}}}}]\n"
-      "users: [{{name: t, user: {{token: '{}'}}}}]\ncontexts: [{{name: t, context: {{cluster: t, user: t}}}}]\n", server->port(0), folder, token)));
+  const auto named = [](const char* what, text::Json value) { return text::Json::array({text::Json::object({{"name", "t"}, {what, std::move(value)}})}); };
+  const text::Json config = text::Json::object(
+      {{"apiVersion", "v1"}, {"kind", "Config"}, {"current-context", "t"},
+       {"clusters", named("cluster", text::Json::object({{"server", fmt::format("https://127.0.0.1:{}", server->port(0))}, {"certificate-authority", folder + "/ca.pem"}}))},
+       {"users", named("user", text::Json::object({{"token", token}}))},
+       {"contexts", named("context", text::Json::object({{"cluster", "t"}, {"user", "t"}}))}});
+  TRY(write_file_atomically(folder + "/kubeconfig", to_json(config)));
   std::puts("ready");
   std::fflush(stdout);
   char ignored[256];
