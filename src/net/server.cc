@@ -120,10 +120,10 @@ class EpollServer final : public Server, public Loop {
     watch(fd, EPOLL_CTL_MOD, (read ? EPOLLIN : 0u) | (write ? EPOLLOUT : 0u));
   }
 
-  // Whoever calls holds the connection. A child between fork and exec shares the file; without the removal its events
-  // would go on, and end the next connection that gets the number.
+  // Whoever calls holds the connection. Closing alone does not end the watch while a child that was just forked still
+  // holds a copy: its events would then meet the next connection of this number.
   void on_closed(int fd) override {
-    watch(fd, EPOLL_CTL_DEL, 0);
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
     connections_.erase(fd);
   }
 

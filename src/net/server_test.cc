@@ -3,10 +3,8 @@
 
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
-#include <signal.h>
+#include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <future>
 #include <thread>
@@ -40,16 +38,11 @@ std::unique_ptr<Client> client_of(const Server& server) {
   return make_client(Origin{false, "127.0.0.1", server.port(0)}).value();
 }
 
-UniqueFd connected(const Server& server) {
-  UniqueFd fd(::socket(AF_INET, SOCK_STREAM, 0));
-  sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(server.port(0)), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
-  REQUIRE(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-  return fd;
-}
-
 // Sends bytes as they are and reads until the server closes.
 std::string raw(const Server& server, std::string_view bytes) {
-  const UniqueFd fd = connected(server);
+  const UniqueFd fd(::socket(AF_INET, SOCK_STREAM, 0));
+  sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(server.port(0)), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+  REQUIRE(::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
   (void)write_all(fd.get(), bytes);
   return read_all(fd.get(), 1 << 20).value_or("reset");
 }
@@ -60,35 +53,78 @@ TEST_CASE("a request is answered on its connection, and the next one too") {
   for (int i = 0; i < 3; ++i) CHECK(client->send({.target = "/a"}).value().body == "GET/a");
 }
 
-TEST_CASE("what happens on a closed connection that a forked child still holds does not end the next one") {
-  const auto server = serve([](std::shared_ptr<Exchange> exchange) {
-    auto answer = text("ok");
-    if (exchange->head().url.path == "/last") answer.headers.push_back({"Connection", "close"});
-    exchange->respond(std::move(answer));
-  });
-  UniqueFd first = connected(*server);
-  (void)write_all(first.get(), "GET /a HTTP/1.1\r\n\r\n");
-  char buffer[4096];
-  REQUIRE(::recv(first.get(), buffer, sizeof buffer, 0) > 0);
-  const pid_t child = ::fork();  // it has the server's end too, as a child has between fork and exec
-  if (child == 0) {
-    ::close(first.get());
-    ::pause();
-    ::_exit(0);
+TEST_CASE("bodies of several TLS records reach a handler on its own thread, on fresh and on kept connections") {
+  const Pair pair;
+  std::vector<std::future<void>> handlers;
+  std::mutex mutex;
+  const auto server = Server::start({{.listen = {.tls = true},
+                                      .tls = {pair.certificate, pair.key, ""},
+                                      .handler = [&](std::shared_ptr<Exchange> exchange) {
+                                        const std::lock_guard lock(mutex);
+                                        handlers.push_back(std::async(std::launch::async, [exchange] {
+                                          std::size_t size = 0;
+                                          for (auto piece = exchange->read_some(); piece && !piece->empty(); piece = exchange->read_some()) size += piece->size();
+                                          exchange->respond(text(std::to_string(size)));
+                                        }));
+                                      }}})
+                          .value();
+  const auto client = make_client(Origin{true, "127.0.0.1", server->port(0)}, {.insecure = true}).value();
+  const auto send_many = [&](std::size_t size) {
+    for (int i = 0; i < 300; ++i) {
+      ClientRequest request{.method = "PUT", .timeout = std::chrono::seconds(20)};
+      request.content_length = size;
+      request.body_source = [left = size]() mutable -> Result<std::string> {
+        const std::size_t piece = std::min<std::size_t>(left, 50'000);
+        left -= piece;
+        return std::string(piece, 'x');
+      };
+      const auto answer = client->send(request);
+      REQUIRE_MESSAGE(answer.has_value(), (answer ? "" : answer.error().to_string()));
+      CHECK(answer->body == std::to_string(size));
+    }
+  };
+  auto small = std::async(std::launch::async, [&] { send_many(300); });
+  send_many(20'992);
+  small.get();
+  send_many(300'000);
+}
+
+// A copy of the server's end of its connections: what a forked child holds until it runs its program.
+std::vector<UniqueFd> copies_of_connections(std::uint16_t port) {
+  std::vector<UniqueFd> copies;
+  for (int fd = 3; fd < 256; ++fd) {
+    sockaddr_in own{}, peer{};
+    socklen_t size = sizeof own, peer_size = sizeof peer;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &size) != 0 || ntohs(own.sin_port) != port) continue;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_size) == 0) copies.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 500));
   }
-  (void)write_all(first.get(), "GET /last HTTP/1.1\r\nConnection: close\r\n\r\n");
-  REQUIRE(::recv(first.get(), buffer, sizeof buffer, 0) > 0);
-  ::shutdown(first.get(), SHUT_WR);
-  CHECK(raw(*server, "GET /x HTTP/1.1\r\nConnection: close\r\n\r\n").ends_with("ok"));  // the server has closed its end by now
-  const UniqueFd second = connected(*server);
-  (void)write_all(second.get(), "GET /b HTTP/1.1\r\n\r\n");
-  REQUIRE(::recv(second.get(), buffer, sizeof buffer, 0) > 0);
-  first.reset();
-  ::kill(child, SIGKILL);
-  ::waitpid(child, nullptr, 0);
-  for (int i = 0; i < 3; ++i) CHECK(raw(*server, "GET /x HTTP/1.1\r\nConnection: close\r\n\r\n").ends_with("ok"));
-  (void)write_all(second.get(), "GET /b HTTP/1.1\r\n\r\n");
-  CHECK(::recv(second.get(), buffer, sizeof buffer, 0) > 0);
+  return copies;
+}
+
+TEST_CASE("a connection is not hurt by an earlier one of its number that a child still holds") {
+  std::promise<std::shared_ptr<Exchange>> held;
+  const auto server = serve([&](std::shared_ptr<Exchange> exchange) {
+    if (exchange->head().url.path != "/held") return exchange->respond(text("ok"));
+    exchange->start(200, {});
+    held.set_value(std::move(exchange));
+  });
+  std::vector<UniqueFd> copies;
+  {
+    const auto first = client_of(*server);
+    REQUIRE(first->send({}).has_value());
+    copies = copies_of_connections(server->port(0));
+    REQUIRE(!copies.empty());
+  }
+  const auto second = client_of(*server);  // its two descriptors get the numbers that the first left
+  auto answer = std::async(std::launch::async, [&] { return second->send({.target = "/held"}); });
+  const auto exchange = held.get_future().get();
+  for (const UniqueFd& copy : copies) ::shutdown(copy.get(), SHUT_RDWR);
+  for (int i = 0; i < 20; ++i) CHECK(client_of(*server)->send({}).has_value());
+  CHECK(exchange->write("whole"));
+  exchange->finish();
+  const auto whole = answer.get();
+  REQUIRE_MESSAGE(whole.has_value(), (whole ? "" : whole.error().to_string()));
+  CHECK(whole->body == "whole");
 }
 
 TEST_CASE("requests in one packet are answered in order") {
