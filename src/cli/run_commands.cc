@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <mutex>
+#include <set>
+
+#include "base/executor.h"
+#include "base/strings.h"
 #include "cli/commands.h"
 #include "cli/connect.h"
 #include "cli/output.h"
@@ -52,29 +57,128 @@ Result<Exit> watch(const Invocation& invocation) {
   return word_of(run) == "Succeeded" ? Exit::ok : word_of(run) == "Cancelled" ? Exit::cancelled : Exit::failed;
 }
 
-Result<Exit> logs(const Invocation& invocation) {
-  const auto client = TRY(connect(invocation));
-  const std::string ns = invocation.get("namespace");
-  const auto tasks = TRY(client->list(kube::resources::task_runs, {.ns = ns, .label_selector = "tekton.dev/pipelineRun=" + invocation.arguments[0]}));
-  if (tasks.items.empty()) return fail(ErrorCode::not_found, fmt::format("run {} has no tasks", invocation.arguments[0]));
-  for (const Json& task : tasks.items) {
+// Prints a step's output line by line, each with where it comes from; steps that run at once share the terminal by lines.
+class StepPrinter final {
+ public:
+  StepPrinter(std::string prefix, std::mutex& terminal) : prefix_(std::move(prefix)), terminal_(terminal) {}
+  ~StepPrinter() {
+    if (!line_.empty()) put(line_);
+  }
+  void feed(std::string_view bytes) {
+    for (auto end = bytes.find('\n'); end != bytes.npos; end = bytes.find('\n')) {
+      put(line_ + std::string(bytes.substr(0, end)));
+      line_.clear();
+      bytes.remove_prefix(end + 1);
+    }
+    line_ += bytes;
+  }
+
+ private:
+  void put(const std::string& line) {
+    const std::lock_guard lock(terminal_);
+    print(prefix_ + line + "\n");
+  }
+  const std::string prefix_;
+  std::mutex& terminal_;
+  std::string line_;
+};
+
+// Follows each step of a run from its first line on, until the run has ended.
+class LogFollower final {
+ public:
+  LogFollower(kube::Client& client, std::string ns, std::string run, bool follow)
+      : client_(client), ns_(std::move(ns)), run_(std::move(run)), follow_(follow), executor_(make_system_executor()) {}
+
+  Result<> all() {
+    for (;;) {
+      const Json run = TRY(client_.get(kube::resources::pipeline_runs, {ns_, run_}));
+      const auto tasks = TRY(client_.list(kube::resources::task_runs, {.ns = ns_, .label_selector = "tekton.dev/pipelineRun=" + run_}));
+      for (const Json& task : tasks.items) begin_steps(task);
+      if (!follow_ || word_of(run) != "Running") break;
+      executor_->sleep(std::chrono::milliseconds(200), {});
+    }
+    for (auto& task : readers_) task->join();
+    return {};
+  }
+
+ private:
+  void begin_steps(const Json& task) {
     const std::string pod = task["status"]["podName"].str(), name = task["metadata"]["labels"]["tekton.dev/pipelineTask"].str();
     for (const Json& step : task["status"]["steps"].items()) {
-      const std::string prefix = fmt::format("[{} : {}] ", name, step["name"].as_string());
-      const auto text = client->raw("GET", fmt::format("/api/v1/namespaces/{}/pods/{}/log?container={}", ns, pod, step["container"].as_string()));
-      if (!text) {
-        progress(prefix + text.error().message + "\n");
-        continue;
-      }
-      std::string_view rest = *text;
-      while (!rest.empty()) {
-        const auto end = rest.find('\n');
-        print(prefix + std::string(rest.substr(0, end)) + "\n");
-        rest.remove_prefix(end == rest.npos ? rest.size() : end + 1);
-      }
+      const std::string container = step["container"].str();
+      if (pod.empty() || (step["running"].is_null() && step["terminated"].is_null()) || !begun_.insert(pod + "/" + container).second) continue;
+      const std::string target = fmt::format("/api/v1/namespaces/{}/pods/{}/log?container={}{}", ns_, pod, container, follow_ ? "&follow=true" : "");
+      const auto prefix = fmt::format("[{} : {}] ", name, step["name"].as_string());
+      readers_.push_back(executor_->spawn("log", [this, target, prefix](const std::stop_token& stop) {
+        StepPrinter printer(prefix, terminal_);
+        const auto read = client_.raw_stream(target, [&](std::string_view piece) { return printer.feed(piece), true; }, stop);
+        if (!read) progress(prefix + read.error().message + "\n");
+      }));
+      if (!follow_) readers_.back()->join();  // one after the other: in the order of the steps
     }
   }
+
+  kube::Client& client_;
+  const std::string ns_, run_;
+  const bool follow_;
+  const std::unique_ptr<Executor> executor_;
+  std::mutex terminal_;
+  std::set<std::string> begun_;
+  std::vector<std::unique_ptr<Task>> readers_;
+};
+
+Result<Exit> logs(const Invocation& invocation) {
+  const auto client = TRY(connect(invocation));
+  TRY(LogFollower(*client, invocation.get("namespace"), invocation.arguments[0], invocation.has("follow")).all());
   return Exit::ok;
+}
+
+// The test results that the tasks of a run reported.
+Result<Exit> tests(const Invocation& invocation) {
+  const auto client = TRY(connect(invocation));
+  const auto tasks = TRY(client->list(kube::resources::task_runs, {.ns = invocation.get("namespace"), .label_selector = "tekton.dev/pipelineRun=" + invocation.arguments[0]}));
+  std::vector<Json> reported;
+  std::int64_t bad = 0;
+  for (const Json& task : tasks.items) {
+    const auto summary = text::parse_json(task["metadata"]["annotations"]["slipway.dev/test-summary"].as_string("null"));
+    if (!summary || summary->is_null()) continue;
+    bad += (*summary)["failures"].as_int() + (*summary)["errors"].as_int();
+    reported.push_back(summary->with("task", task["metadata"]["labels"]["tekton.dev/pipelineTask"]));
+  }
+  if (reported.empty()) return fail(ErrorCode::not_found, fmt::format("no task of run {} reported tests; JUnit files under a shared workspace are found by themselves, others by the annotation slipway.dev/test-reports", invocation.arguments[0]));
+  TRY(show(invocation, reported, true, [&] {
+    Table table({"TASK", "TESTS", "PASSED", "FAILED", "ERRORS", "SKIPPED", "FIRST FAILURE"});
+    for (const Json& one : reported) {
+      const auto count = [&](const char* what) { return one[what].as_int(); };
+      table.add({one["task"].str(), std::to_string(count("tests")), std::to_string(count("tests") - count("failures") - count("errors") - count("skipped")), std::to_string(count("failures")),
+                 std::to_string(count("errors")), std::to_string(count("skipped")), one["failing"].str()});
+    }
+    return table;
+  }));
+  return bad > 0 ? Exit::failed : Exit::ok;
+}
+
+// The same run once more: its spec under a new name.
+Result<Exit> retry(const Invocation& invocation) {
+  const auto client = TRY(connect(invocation));
+  const kube::ObjectKey key{invocation.get("namespace"), invocation.arguments[0]};
+  const Json run = TRY(client->get(kube::resources::pipeline_runs, key));
+  if (word_of(run) == "Running") return fail(ErrorCode::conflict, fmt::format("run {} is still under way; `slipway run cancel {}` stops it", key.name, key.name));
+  std::string base = key.name;
+  std::int64_t number = 1;
+  if (const auto mark = base.rfind("-r"); mark != base.npos)
+    if (const auto before = parse_int(std::string_view(base).substr(mark + 2)); before && *before > 0) number = *before + 1, base.resize(mark);
+  const Json& old = run["metadata"];
+  for (;; ++number) {
+    const std::string name = fmt::format("{}-r{}", base, number);
+    const Json metadata = Json::object({{"name", name}, {"namespace", key.ns}, {"labels", old["labels"]}, {"annotations", old["annotations"]}});
+    const Json again = Json::object({{"apiVersion", run["apiVersion"]}, {"kind", run["kind"]}, {"metadata", metadata}, {"spec", run["spec"].without("status")}});
+    auto created = client->create(kube::resources::pipeline_runs, again);
+    if (!created && created.error().code == ErrorCode::already_exists && number < 1000) continue;
+    TRY(std::move(created));
+    print(fmt::format("run/{} created\n", name));
+    return Exit::ok;
+  }
 }
 
 Result<Exit> cancel(const Invocation& invocation) {
@@ -90,7 +194,9 @@ std::vector<Command> run_commands() {
   return {
       {.path = "run list", .arguments = "", .summary = "List the runs", .flags = with_common({output_flag()}), .run = list},
       {.path = "run watch", .arguments = "NAME", .summary = "Wait for a run to end; the exit code is its outcome", .flags = with_common({}), .run = watch},
-      {.path = "run logs", .arguments = "NAME", .summary = "Print the logs of every step of a run", .flags = with_common({}), .run = logs},
+      {.path = "run logs", .arguments = "NAME", .summary = "Print the logs of every step of a run", .flags = with_common({{"follow", 'f', "", "go on until the run has ended"}}), .run = logs},
+      {.path = "run tests", .arguments = "NAME", .summary = "Show the test results of a run; exit code 1 where one failed", .flags = with_common({output_flag()}), .run = tests},
+      {.path = "run retry", .arguments = "NAME", .summary = "Start a run once more, with the same commit", .flags = with_common({}), .run = retry},
       {.path = "run cancel", .arguments = "NAME", .summary = "Stop a run", .flags = with_common({}), .run = cancel},
   };
 }

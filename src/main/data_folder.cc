@@ -34,11 +34,25 @@ Result<> prepare_blobs(const std::string& path) {
   return own(lock, serve_user);
 }
 
+// serve runs as a user of its own and must be able to walk down to its folder.
+Result<> check_reachable(const std::string& path) {
+  if (!has_own_serve_user()) return {};
+  for (std::string at = parent_path(path); !at.empty() && at != "/" && at != "."; at = parent_path(at)) {
+    struct stat info{};
+    if (::stat(at.c_str(), &info) != 0) return fail_errno("cannot read", at);
+    if ((info.st_mode & S_IXOTH) == 0)
+      return fail(ErrorCode::invalid, fmt::format("{} lets nobody else pass (mode {:04o}), and the server runs as the user {}; run `chmod o+x {}` or choose another --data", at,
+                                                  info.st_mode & 07777, serve_user, at));
+  }
+  return {};
+}
+
 }  // namespace
 
 bool has_own_serve_user() { return ::geteuid() == 0; }
 
 Result<> prepare(const DataFolder& data) {
+  TRY(check_reachable(data.path));
   TRY(make_folders(data.path, 0700));
   if (::chmod(data.path.c_str(), 0711) != 0) return fail_errno("cannot set the mode of", data.path);
   for (const auto& path : {data.serve(), data.api(), data.hub(), data.git(), data.pushes()}) TRY(folder_for_serve(path));

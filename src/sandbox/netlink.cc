@@ -235,6 +235,15 @@ Result<> Netlink::set_up(std::string_view name) {
   return at(request(message, false), name);
 }
 
+Result<> Netlink::set_hardware_address(std::string_view name, Ipv4 address) {
+  std::uint8_t bytes[6] = {0x0a, 0x58};  // locally administered, as the CNI bridge plugin makes it
+  const std::uint32_t wire = htonl(address.value);
+  std::memcpy(bytes + 2, &wire, sizeof wire);
+  NetlinkMessage message(RTM_NEWLINK, 0);
+  message.part(link_part(TRY(link_index(name)))).attribute(IFLA_ADDRESS, bytes, sizeof bytes);
+  return at(request(message, false), name);
+}
+
 Result<> Netlink::set_master(std::string_view name, std::string_view bridge) {
   const std::uint32_t master = TRY(link_index(bridge));
   NetlinkMessage message(RTM_NEWLINK, 0);

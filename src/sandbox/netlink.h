@@ -43,6 +43,9 @@ class Netlink final {
   Result<> add_veth(std::string_view name, std::string_view peer, int peer_namespace, std::uint32_t mtu);
   Result<> remove_link(std::string_view name);               // fine where it is gone
   Result<> set_up(std::string_view name);
+  // Made from an IPv4 address, so that who gets an address later is found under the same one, and so that a bridge does
+  // not take that of one of its ports and lose it with the port: neighbours remember either for a while.
+  Result<> set_hardware_address(std::string_view name, Ipv4 address);
   // Of a bridge port: where bridge netfilter is on, a pod that reaches itself through its Service comes back this way.
   Result<> set_hairpin(std::string_view name);
   Result<> set_master(std::string_view name, std::string_view bridge);

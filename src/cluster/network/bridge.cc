@@ -25,6 +25,7 @@ Result<> set_kernel(const std::string& file, std::string_view value) {
 Result<> set_up_bridge(const BridgeConfig& config) {
   sandbox::Netlink netlink = TRY(sandbox::Netlink::open());
   TRY(netlink.add_bridge(config.bridge));
+  TRY(netlink.set_hardware_address(config.bridge, config.pods.at(1)));
   TRY(netlink.add_address(config.bridge, config.pods.at(1), config.pods.prefix));
   TRY(netlink.set_up(config.bridge));
   // A process of the host reaches a Service from the bridge's address, also where there is no default route.
@@ -67,6 +68,7 @@ Result<> BridgeNetwork::attach(const std::string& pod_uid, Ipv4 address) {
   {
     sandbox::Netlink netlink = TRY(sandbox::Netlink::open());
     TRY(netlink.add_veth(pod_link, host_end, host_network_.get(), config_.mtu));
+    TRY(netlink.set_hardware_address(pod_link, address));
     TRY(netlink.add_address(pod_link, address, 32));
     TRY(netlink.set_up(pod_link));
     TRY(netlink.add_default_route(pod_link, gateway()));

@@ -69,6 +69,34 @@ TEST_CASE("a pod is reached by its address and through its Service; a Service wi
   (void)sandbox::unmount_below(folder.path());
 }
 
+TEST_CASE("the gateway and an address keep their hardware address while pods come and go") {
+  if (!can_run()) return;
+  const TempFolder folder;
+  const auto done = sandbox::run_in_new_network([&]() -> Result<> {
+    auto bridge = TRY(BridgeNetwork::open(bridge_config(folder.path())));
+    const auto ether_of = [&](const std::string& link) -> Result<std::string> {
+      const std::string text = TRY(run_ok({.arguments = {"ip", "-o", "link", "show", link}}));
+      return text.substr(text.find("link/ether"), 28);
+    };
+    const std::string before = TRY(ether_of("slip0"));
+    CHECK(before == "link/ether 0a:58:0a:f4:00:01");
+    for (int i = 0; i < 3; ++i) {
+      const std::string pod = "pod-" + std::to_string(i);
+      const Ipv4 address = TRY(bridge->reserve(pod));
+      TRY(sandbox::make_namespaces(folder.path() + "/ns" + pod, pod, sandbox::PodNetwork::own, [&] { return bridge->attach(pod, address); }));
+      CHECK(TRY(ether_of("slip0")) == before);
+    }
+    for (int i = 0; i < 3; ++i) {
+      TRY(sandbox::remove_namespaces(folder.path() + "/nspod-" + std::to_string(i)));
+      TRY(bridge->release("pod-" + std::to_string(i)));
+      CHECK(TRY(ether_of("slip0")) == before);
+    }
+    return bridge->remove_all();
+  });
+  CHECK_MESSAGE(done, done.error().to_string());
+  (void)sandbox::unmount_below(folder.path());
+}
+
 TEST_CASE("the DNS server answers a Service by name to an ordinary client") {
   if (!can_run()) return;
   const auto done = sandbox::run_in_new_network([]() -> Result<> {

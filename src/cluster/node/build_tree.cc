@@ -70,7 +70,7 @@ Result<> ContextTree::index() {
   };
   store::TarReader reader(source);
   while (const auto entry = TRY(reader.next())) {
-    content_end = place + entry->size;
+    content_end = place + (entry->size + header_piece - 1) / header_piece * header_piece;  // with its padding
     TRY(add(*entry, place));
   }
   return {};
