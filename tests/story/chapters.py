@@ -148,8 +148,9 @@ class Story:
     def show_tests(self, task, failures=0):
         summary = json.loads(task["metadata"].get("annotations", {}).get("slipway.dev/test-summary", "{}"))
         check(summary, f"TaskRun {task['metadata']['name']} has no summary of its JUnit report")
-        self.timeline.say(f"{'TESTS':>6} {'FAILED':>6} {'ERRORS':>6}  FIRST FAILING")
-        self.timeline.say(f"{summary.get('tests', 0):>6} {summary.get('failures', 0):>6} {summary.get('errors', 0):>6}  {summary.get('failing') or '-'}")
+        name = task["metadata"]["labels"]["tekton.dev/pipelineTask"]
+        self.timeline.say(f"{'TASK':10} {'TESTS':>6} {'FAILED':>6} {'ERRORS':>6}  FIRST FAILING")
+        self.timeline.say(f"{name:10} {summary.get('tests', 0):>6} {summary.get('failures', 0):>6} {summary.get('errors', 0):>6}  {summary.get('failing') or '-'}")
         check(summary.get("tests", 0) >= 7 and summary.get("failures", 0) == failures, f"the JUnit summary says {summary}")
 
     def check_image(self, commit):

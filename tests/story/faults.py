@@ -87,13 +87,20 @@ class Faults:
             check(len(before) == 2, "the story needs two running pods")
             commit = story.commit_and_push("6", "hello: Version 6, tested slowly")
             pod = wait_for("the unit step to run", lambda: self.unit_pod_running(commit), 60)
+            self.wait_for_live_log(commit)
             for role in self.roles():
                 self.kill(role, before, must_keep=True)
+            check(not story.run_ended(commit), "the run had ended before everything was killed")
             run = story.expect_run(commit, "True")
             story.expect_rollout(commit, "6")
             self.check_once(run, pod, beacons)
         finally:
             beacons.close()
+
+    def wait_for_live_log(self, commit):
+        name = self.system.run_of(commit)["metadata"]["name"]
+        with self.timeline.stage("the step's log can be read while it runs"):
+            wait_for("a line of the running step", lambda: "tick 2" in self.system.slipway("run", "logs", name, codes=range(256)), 20)
 
     def slow_tests(self, port):
         story = self.story
