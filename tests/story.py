@@ -17,6 +17,7 @@ from story.system import System
 from story.timeline import StoryFailed, Timeline, check, wait_for
 from story.workcopy import WorkCopy
 
+INSIDE = "SLIPWAY_STORY_ISOLATED"  # set for the process inside the namespace
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -33,6 +34,7 @@ def parse():
     parser.add_argument("--binary", default=ROOT / "build" / "release" / "bin" / "slipway", type=pathlib.Path)
     parser.add_argument("--until", metavar="CHAPTER", help="end after this chapter")
     parser.add_argument("--only", metavar="CHAPTER", action="append", help="run these chapters after `push` alone")
+    parser.add_argument("--isolated", action="store_true", help="in a network namespace of its own: beside whatever runs on this machine")
     parser.add_argument("--no-pipeline", action="store_true", help="the delivery half alone, with images compiled on this machine")
     return parser.parse_args()
 
@@ -100,6 +102,10 @@ def main():
     if why_not:
         print(f"SKIPPED: {why_not}\n0 passed, 0 failed, 1 skipped")
         return 2
+    if options.isolated and not os.environ.get(INSIDE):
+        images.prepare()
+        command = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh", sys.executable, *sys.argv]
+        os.execvpe(command[0], command, {**os.environ, INSIDE: "1"})
     signal.signal(signal.SIGTERM, interrupted)
     timeline = Timeline()
     system = System(options.binary, tempfile.mkdtemp(prefix="slipway-story-"))

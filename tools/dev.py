@@ -101,11 +101,11 @@ def run_unit(binary):
     return binary.name, passed, failed, skipped, time.time() - began, text if failed else ""
 
 
-def run_scripts(names):
+def run_scripts(names, flags=()):
     rows = []
     for name in names:
         began = time.time()
-        done = subprocess.run([sys.executable, ROOT / "tests" / name], capture_output=True, text=True, cwd=ROOT)
+        done = subprocess.run([sys.executable, ROOT / "tests" / name, *flags], capture_output=True, text=True, cwd=ROOT)
         found = re.search(r"(\d+) passed, (\d+) failed, (\d+) skipped", done.stdout)
         passed, failed, skipped = (int(found[i]) for i in (1, 2, 3)) if found else (0, 1, 0)
         for line in done.stdout.splitlines():
@@ -127,7 +127,8 @@ def test(options):
         rows += list(pool.map(run_unit, binaries))
     if not options.quick:
         build("release")
-        rows += run_scripts(sorted(p.name for p in (ROOT / "tests").glob("*_system.py")) + ["story.py"])
+        rows += run_scripts(sorted(p.name for p in (ROOT / "tests").glob("*_system.py")))
+        rows += run_scripts(["story.py"], ["--isolated"])
     failed = 0
     for name, passed, bad, skipped, seconds, text in rows:
         print(f"   {name:32} {passed:5} passed {bad:3} failed {skipped:3} skipped {seconds:6.1f} s", flush=True)
