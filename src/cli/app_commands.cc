@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cli/commands.h"
+#include "base/strings.h"
 #include "cli/connect.h"
+#include "cli/hub.h"
 #include "cli/output.h"
 #include "deliver/sync/why.h"
+#include "desired/diff.h"
+#include "desired/set.h"
+#include "kube/discovery.h"
 
 namespace slipway::cli {
 namespace {
@@ -58,6 +65,33 @@ Result<Exit> history(const Invocation& invocation) {
   return Exit::ok;
 }
 
+// The live objects beside the applied release's: what was changed by other hands since.
+Result<Exit> diff(const Invocation& invocation) {
+  const auto client = TRY(connect(invocation));
+  const auto hub = TRY(Hub::find(invocation, *client));
+  const kube::ObjectKey key = key_of(invocation);
+  const Json app = TRY(client->get(kube::resources::apps, key));
+  const std::string release = invocation.arguments.size() > 1 ? invocation.arguments[1] : app["status"]["applied"]["release"].str();
+  if (release.empty()) return fail(ErrorCode::not_found, fmt::format("app {} has applied no release yet", key.name));
+  const auto set = TRY(desired::Set::parse(TRY(hub->get(fmt::format("/deliver/v1/releases/{}/{}", key.ns, release)))));
+  const auto resources = TRY(kube::discover(*client));
+  bool differs = false;
+  for (const auto& one : set.objects) {
+    const auto id = desired::id_of(one.object);
+    const auto resource = std::ranges::find_if(resources, [&](const kube::Resource& r) { return r.kind == id.kind && r.group == id.group; });
+    if (resource == resources.end()) return fail(ErrorCode::not_found, "the plane does not serve " + id.to_string());
+    const auto live = client->get(*resource, {id.ns, id.name});
+    if (!live && live.error().code != ErrorCode::not_found) return std::unexpected(live.error());
+    const auto lines = live ? desired::diff(one.object, *live) : std::vector<std::string>{"is not there"};
+    if (lines.empty()) continue;
+    differs = true;
+    print(fmt::format("{}  ({})\n", id.to_string(), one.source));
+    for (const std::string& line : lines) print("  " + printable(line) + "\n");
+  }
+  if (!differs) progress(fmt::format("the objects are as release {} wants them\n", release));
+  return differs ? Exit::failed : Exit::ok;
+}
+
 // To the release that is named, or the healthy one before the present.
 Result<Exit> rollback(const Invocation& invocation) {
   const auto client = TRY(connect(invocation));
@@ -97,6 +131,7 @@ std::vector<Command> app_commands() {
       {.path = "app list", .arguments = "", .summary = "List the apps", .flags = with_common({output_flag()}), .run = list},
       {.path = "app get", .arguments = "NAME", .summary = "Show an app", .flags = with_common({output_flag()}), .run = get},
       {.path = "app history", .arguments = "NAME", .summary = "Show what was released, and how it went", .flags = with_common({}), .run = history},
+      {.path = "app diff", .arguments = "NAME [RELEASE]", .summary = "Show how the live objects differ from a release (default: the applied one); exit code 1 where they do", .flags = with_common({}), .run = diff},
       {.path = "app rollback", .arguments = "NAME [RELEASE]", .summary = "Go back to an earlier release until the next commit", .flags = with_common({}), .run = rollback},
       {.path = "why", .arguments = "app/NAME", .summary = "Tell why an app is as it is: commit, run, images, objects, pods, rollback", .flags = with_common({output_flag()}), .run = why},
   };

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/files.h"
 #include "base/strings.h"
+#include "text/jsonpath.h"
 #include "text/yaml.h"
 
 namespace slipway::cli {
@@ -42,7 +43,8 @@ Result<> show(const Invocation& invocation, const std::vector<Json>& objects, bo
   const Json whole = as_list ? Json::object({{"apiVersion", "v1"}, {"kind", "List"}, {"items", Json::array(objects)}}) : objects.empty() ? Json() : objects[0];
   if (format == "json") return print(text::to_json_indented(whole) + "\n"), Result<>{};
   if (format == "yaml") return print(text::to_yaml(whole)), Result<>{};
-  return std::unexpected(Error{ErrorCode::invalid, fmt::format("unknown output format \"{}\": json, yaml, name or wide", printable(format)), {"usage"}});
+  if (format.starts_with("jsonpath=")) return print(TRY(TRY(text::JsonPath::parse(std::string_view(format).substr(9))).print(whole))), Result<>{};
+  return std::unexpected(Error{ErrorCode::invalid, fmt::format("unknown output format \"{}\": json, yaml, name, wide or jsonpath=TEMPLATE", printable(format)), {"usage"}});
 }
 
 std::string age_of(const Json& object) {

@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "cli/commands.h"
 #include "cli/connect.h"
+#include "cli/hub.h"
 #include "cli/output.h"
 
 namespace slipway::cli {
@@ -86,8 +87,8 @@ class StepPrinter final {
 // Follows each step of a run from its first line on, until the run has ended.
 class LogFollower final {
  public:
-  LogFollower(kube::Client& client, std::string ns, std::string run, bool follow)
-      : client_(client), ns_(std::move(ns)), run_(std::move(run)), follow_(follow), executor_(make_system_executor()) {}
+  LogFollower(kube::Client& client, Hub& hub, std::string ns, std::string run, bool follow)
+      : client_(client), hub_(hub), ns_(std::move(ns)), run_(std::move(run)), follow_(follow), executor_(make_system_executor()) {}
 
   Result<> all() {
     for (;;) {
@@ -102,23 +103,31 @@ class LogFollower final {
   }
 
  private:
+  // The hub has the logs also when the pods are gone; those of an attempt that was retried stand before the last one's.
   void begin_steps(const Json& task) {
-    const std::string pod = task["status"]["podName"].str(), name = task["metadata"]["labels"]["tekton.dev/pipelineTask"].str();
-    for (const Json& step : task["status"]["steps"].items()) {
-      const std::string container = step["container"].str();
-      if (pod.empty() || (step["running"].is_null() && step["terminated"].is_null()) || !begun_.insert(pod + "/" + container).second) continue;
-      const std::string target = fmt::format("/api/v1/namespaces/{}/pods/{}/log?container={}{}", ns_, pod, container, follow_ ? "&follow=true" : "");
-      const auto prefix = fmt::format("[{} : {}] ", name, step["name"].as_string());
-      readers_.push_back(executor_->spawn("log", [this, target, prefix](const std::stop_token& stop) {
+    const std::string uid = task["metadata"]["uid"].str(), name = task["metadata"]["labels"]["tekton.dev/pipelineTask"].str();
+    const Json& earlier = task["status"]["retriesStatus"];
+    for (std::size_t i = 0; i < earlier.size(); ++i) begin_attempt(fmt::format("{}-{}", uid, i), earlier[i]["steps"], name);
+    if (task["status"]["podName"].as_string().empty()) return;
+    begin_attempt(fmt::format("{}-{}", uid, earlier.size()), task["status"]["steps"], name);
+  }
+
+  void begin_attempt(const std::string& attempt, const Json& steps, const std::string& task) {
+    for (const Json& step : steps.items()) {
+      const std::string name = step["name"].str();
+      if ((step["running"].is_null() && step["terminated"].is_null()) || !begun_.insert(attempt + "/" + name).second) continue;
+      const std::string target = fmt::format("/hub/v1/logs/{}/{}{}", attempt, name, follow_ ? "?follow=true" : "");
+      readers_.push_back(executor_->spawn("log", [this, target, prefix = fmt::format("[{} : {}] ", task, name)](const std::stop_token& stop) {
         StepPrinter printer(prefix, terminal_);
-        const auto read = client_.raw_stream(target, [&](std::string_view piece) { return printer.feed(piece), true; }, stop);
-        if (!read) progress(prefix + read.error().message + "\n");
+        const auto read = hub_.stream(target, [&](std::string_view piece) { printer.feed(piece); }, stop);
+        if (!read) progress(prefix + read.error().to_string() + "\n");
       }));
       if (!follow_) readers_.back()->join();  // one after the other: in the order of the steps
     }
   }
 
   kube::Client& client_;
+  Hub& hub_;
   const std::string ns_, run_;
   const bool follow_;
   const std::unique_ptr<Executor> executor_;
@@ -129,7 +138,8 @@ class LogFollower final {
 
 Result<Exit> logs(const Invocation& invocation) {
   const auto client = TRY(connect(invocation));
-  TRY(LogFollower(*client, invocation.get("namespace"), invocation.arguments[0], invocation.has("follow")).all());
+  const auto hub = TRY(Hub::find(invocation, *client));
+  TRY(LogFollower(*client, *hub, invocation.get("namespace"), invocation.arguments[0], invocation.has("follow")).all());
   return Exit::ok;
 }
 

@@ -8,6 +8,8 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "main/backup.h"
+#include "main/fsck.h"
 #include "main/image_build.h"
 #include "main/node.h"
 #include "main/processes.h"
@@ -72,6 +74,13 @@ Result<UpOptions> up_options(const Invocation& invocation) {
   return options;
 }
 
+// What a process said last before it ended, for whoever only sees that it is not ready.
+std::string last_error(const DataFolder& data) {
+  const std::string text = read_file(data.logs() + "/slipway.log", 256 << 20).value_or("");
+  const auto at = text.rfind("\nerror: ");
+  return at == text.npos ? "" : fmt::format(" (last: {})", printable(std::string_view(text).substr(at + 8, text.find('\n', at + 1) - at - 8)));
+}
+
 // Starts `up` again in a session of its own; it writes into the log file and tells the outcome of the start through a pipe.
 Result<Exit> up_detached(const UpOptions& options) {
   TRY(prepare(options.data));
@@ -91,7 +100,7 @@ Result<Exit> up_detached(const UpOptions& options) {
   std::string line;
   for (char c = 0; line.size() < 4096 && ::read(read_end.get(), &c, 1) == 1 && c != '\n';) line += c;
   if (!line.starts_with("ready"))
-    return fail(ErrorCode::internal, line.starts_with("error: ") ? line.substr(7) : fmt::format("the supervisor ended at once; see {}/slipway.log", options.data.logs()));
+    return fail(ErrorCode::internal, (line.starts_with("error: ") ? line.substr(7) : fmt::format("the supervisor ended at once; see {}/slipway.log", options.data.logs())) + last_error(options.data));
   print(fmt::format("slipway is up ({}); data {}\nexport KUBECONFIG={}\n", line, options.data.path, options.data.kubeconfig()));
   return Exit::ok;
 }
@@ -147,6 +156,27 @@ Result<Exit> list_images(const Invocation& invocation) {
 Result<Exit> print_kubeconfig(const Invocation& invocation) {
   print(TRY(read_file(DataFolder{invocation.get("data")}.kubeconfig())));
   return Exit::ok;
+}
+
+Result<Exit> backup(const Invocation& invocation) {
+  const auto summary = TRY(create_backup({invocation.get("data")}, invocation.arguments[0]));
+  print(fmt::format("{}: {} files, {} MB\n", invocation.arguments[0], summary.files, summary.bytes / 1'000'000));
+  return Exit::ok;
+}
+
+Result<Exit> restore(const Invocation& invocation) {
+  const auto summary = TRY(restore_backup(invocation.arguments[0], {invocation.get("data")}));
+  print(fmt::format("{} files, {} MB restored to {}; `slipway up --data {}` starts it\n", summary.files, summary.bytes / 1'000'000, invocation.get("data"), invocation.get("data")));
+  return Exit::ok;
+}
+
+Result<Exit> fsck(const Invocation& invocation) {
+  bool bad = false;
+  for (const Finding& finding : TRY(check_data({invocation.get("data")}))) {
+    print(fmt::format("{:8} {}: {}\n", finding.bad ? "DAMAGED" : "ok", finding.what, printable(finding.outcome)));
+    bad |= finding.bad;
+  }
+  return bad ? Exit::failed : Exit::ok;
 }
 
 struct Check {
@@ -231,6 +261,9 @@ std::vector<cli::Command> machine_commands() {
        .flags = {data_flag}, .run = import_image},
       image_build_command(),
       {.path = "image list", .arguments = "", .summary = "List the names of the local image store", .flags = {data_flag}, .run = list_images},
+      {.path = "backup create", .arguments = "FILE", .summary = "Write everything that cannot be made again into one tar, while the system runs", .flags = {data_flag}, .run = backup},
+      {.path = "backup restore", .arguments = "FILE", .summary = "Lay a backup out as a new data folder", .flags = {data_flag}, .run = restore},
+      {.path = "fsck", .arguments = "", .summary = "Check blobs, images, repositories and, while nothing runs, the API's objects; exit code 1 where something is damaged", .flags = {data_flag}, .run = fsck},
       {.path = "version", .arguments = "", .summary = "Print the version", .flags = {cli::output_flag()}, .run = print_version},
       {.path = "completion", .arguments = "SHELL", .summary = "Print the completion script for bash, zsh, fish or powershell",
        .run = [](const Invocation& i) -> Result<Exit> {

@@ -6,6 +6,7 @@
 #include "auth/tokens.h"
 #include "base/counters.h"
 #include "base/log.h"
+#include "base/strings.h"
 #include "ci/tekton/pac.h"
 #include "ci/tekton/runs.h"
 #include "cluster/api/api.h"
@@ -43,6 +44,7 @@ class HostedCommits final : public deliver::Commits {
   source::Repositories& repositories_;
 };
 
+constexpr std::size_t max_release = 64 * 1024 * 1024;
 constexpr const char* pods_gateway = "10.244.0.1";  // the bridge's address: how pods reach serve
 
 // The parts in the order in which they come up; they go down in the opposite order.
@@ -65,6 +67,7 @@ class Serve final {
     manager_ = std::make_unique<kube::Manager>(*client_, *executor_, &metrics_);
     if (api_) cluster::register_controllers(*manager_, {});
     TRY(apply_definitions(*client_));
+    TRY(publish_info());
     register_pipelines();
     auto on_new_commits = deliver::register_sync(*manager_, {*blobs_, commits_});
     forge::register_repositories(*manager_, {repositories_, journal_, runs_for_push, base_url(), std::move(on_new_commits)});
@@ -98,6 +101,27 @@ class Serve final {
     tekton::register_pipeline_runs(*manager_);
     tekton::register_task_runs(*manager_, {*attempts_, *blobs_, repositories_, base_url(), fmt::format("https://{}:{}", pods_gateway, options_.ports.https), credentials_.server_pin,
                                            std::string(shim_image), [this](const std::string& image) { return image_command(image); }});
+  }
+
+  // How commands find this process: published where every authenticated user may read.
+  Result<> publish_info() {
+    const Json info = Json::object({{"apiVersion", "v1"}, {"kind", "ConfigMap"}, {"metadata", Json::object({{"name", "slipway-info"}, {"namespace", "kube-public"}})},
+                                    {"data", Json::object({{"url", base_url()}, {"pin", credentials_.server_pin}, {"version", version}})}});
+    TRY(client_->patch(kube::resources::config_maps, {"kube-public", "slipway-info"}, kube::PatchType::apply, info, {.field_manager = "slipway", .force = true}));
+    return {};
+  }
+
+  // The stored set of a release: what was applied, whatever the repository says now.
+  void serve_release(net::Exchange& exchange) {
+    if (auto allowed = may_use_git(source::token_of(exchange.head().headers)); !allowed) return answer(exchange, 401, "a token is needed");
+    const auto parts = split(exchange.head().url.path, '/');  // "", deliver, v1, releases, NS, NAME
+    if (parts.size() != 6) return answer(exchange, 404, "not found");
+    const auto read = [&]() -> Result<std::string> {
+      const Json release = TRY(client_->get(kube::resources::releases, {std::string(parts[4]), std::string(parts[5])}));
+      return blobs_->get(TRY(store::Digest::parse(release["spec"]["blob"].as_string())), max_release);
+    }();
+    if (!read) return answer(exchange, read.error().code == ErrorCode::not_found ? 404 : 500, read.error().to_string());
+    exchange.respond({200, {{"Content-Type", "application/json"}}, *read});
   }
 
   Result<tekton::ImageCommand> image_command(const std::string& image) const {
@@ -157,6 +181,7 @@ class Serve final {
     if (path.starts_with("/git/")) return git_->handle(std::move(exchange));
     if (path.starts_with("/hub/v1/attempts/")) return attempts_->handle(std::move(exchange));
     if (path.starts_with("/hub/v1/logs/")) return serve_log(std::move(exchange));
+    if (path.starts_with("/deliver/v1/releases/")) return serve_release(*exchange);
     if (path == "/livez") return answer(*exchange, 200, "ok");
     if (path == "/readyz") return answer(*exchange, ready_ ? 200 : 503, ready_ ? "ok" : "starting");
     if (path == "/metrics") return serve_metrics(*exchange);

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "main/node_logs.h"
 #include "net/client.h"
 
 namespace slipway::app {
@@ -92,13 +93,15 @@ Command node_command(const UpOptions& options) {
   return command;
 }
 
-// Answers 200 on /readyz.
-bool answers(const UpOptions& options) {
-  auto client = net::make_client({true, options.ports.address, options.ports.https}, {.insecure = true});
+bool answers(const std::string& address, std::uint16_t port) {
+  auto client = net::make_client({true, address, port}, {.insecure = true});
   if (!client) return false;
   const auto answer = (*client)->send({.target = "/readyz", .timeout = milliseconds(500)});
-  return answer && answer->status == 200;
+  return answer && answer->status < 500;
 }
+
+// serve answers that it is ready, and the node answers at all: it listens when everything else of it stands.
+bool is_ready(const UpOptions& options) { return answers(options.ports.address, options.ports.https) && (!options.with_node || answers("127.0.0.1", node_port)); }
 
 class Supervisor final {
  public:
@@ -112,7 +115,7 @@ class Supervisor final {
     for (Kept& kept : kept_) kept.start();
     bool told = false;
     while (!stop_asked()) {
-      if (!told && answers(options_)) {
+      if (!told && is_ready(options_)) {
         told = true;
         const auto took = std::chrono::duration_cast<milliseconds>(clock_.steady() - began);
         tell(ready_fd, fmt::format("ready in {} ms\n", took.count()));
