@@ -37,6 +37,9 @@ bool node_may(const Attributes& a) {
   if (a.group == "slipway.dev" && a.resource == "imagebuilds") return one_of(reads, a.verb) || a.subresource == "status";
   if (a.resource == "serviceaccounts" && a.subresource == "token") return a.verb == "create";
   if (a.resource == "tokenreviews" || a.resource == "subjectaccessreviews") return a.verb == "create";
+  // Image builds are carried out by the node, as pods are.
+  if (a.group == "slipway.dev" && a.resource == "imagebuilds")
+    return a.subresource == "status" || (a.subresource.empty() && one_of(reads, a.verb));
   if (a.resource == "pods" && (a.subresource == "status" || a.verb == "delete" || a.verb == "create")) return true;
   return one_of(readable, a.resource) && a.subresource.empty() && one_of(reads, a.verb);
 }

@@ -102,7 +102,7 @@ Result<std::uint64_t> Logs::append(const LogName& log, std::uint64_t offset, std
   const std::uint64_t before = open.end;
   if (auto written = write_all(open.file.get(), bytes); !written || ::fdatasync(open.file.get()) != 0) {
     // What was written of it may not be whole: the next one begins where the acknowledged part ends.
-    (void)::ftruncate(open.file.get(), static_cast<off_t>(before));
+    if (::ftruncate(open.file.get(), static_cast<off_t>(before)) != 0) open_.erase(log);  // measured anew at the next piece
     return written ? Result<std::uint64_t>(fail_errno("cannot sync", path_of(log))) : std::unexpected(std::move(written.error()));
   }
   open.end += bytes.size();

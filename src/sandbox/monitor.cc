@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #include <cstdio>
 #include <map>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/strings.h"
@@ -23,6 +25,7 @@ namespace slipway::sandbox {
 namespace {
 
 constexpr std::chrono::seconds spawn_timeout{30};
+constexpr std::chrono::seconds quit_limit{5};
 constexpr int listen_backlog = 16;
 
 // A path of any length as a socket address: through the descriptor of its folder.
@@ -160,6 +163,17 @@ Result<> send_command(int socket, const MonitorCommand& command) {
     rest.remove_prefix(static_cast<std::size_t>(size));
   }
   return {};
+}
+
+void quit_monitor(const std::string& folder) {
+  const auto monitor = connect_monitor(folder);
+  if (!monitor || !send_command(monitor->get(), {.quit = QuitMonitor{}})) return;
+  const SystemClock clock;
+  char rest[4096];
+  for (const Steady deadline = clock.steady() + quit_limit; clock.steady() < deadline;) {
+    pollfd wait{monitor->get(), POLLIN, 0};
+    if (::poll(&wait, 1, 100) > 0 && ::recv(monitor->get(), rest, sizeof rest, 0) <= 0) return;
+  }
 }
 
 Result<MonitorState> read_monitor_state(const std::string& folder) {

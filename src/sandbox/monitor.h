@@ -43,6 +43,9 @@ Result<> spawn_monitor(const std::vector<std::string>& program, const MonitorCon
 Result<UniqueFd> connect_monitor(const std::string& folder);
 Result<> send_command(int socket, const MonitorCommand& command);
 
+// Asks the monitor to end and waits, at most five seconds, until it has; fine where none listens.
+void quit_monitor(const std::string& folder);
+
 // What the file says, whoever is alive; empty where there is none yet.
 Result<MonitorState> read_monitor_state(const std::string& folder);
 

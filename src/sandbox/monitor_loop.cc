@@ -87,7 +87,9 @@ void MonitorLoop::accept_peer() {
   UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!socket || peers_.size() >= max_monitor_peers) return;
   peers_.push_back({std::move(socket), {}, text::to_json(to_json(state_)) + "\n"});
-  if (!flush_peer(peers_.back())) peers_.pop_back();
+  if (flush_peer(peers_.back())) return;
+  (void)read_peer(peers_.back());  // one that only leaves a command is gone already; the command counts
+  peers_.pop_back();
 }
 
 bool MonitorLoop::read_peer(Peer& peer) {

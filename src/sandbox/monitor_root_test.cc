@@ -65,6 +65,14 @@ class Pod {
     connection_ = connect_monitor(monitor_folder()).value();
   }
   void disconnect() { connection_.reset(); }
+  void leave_command(const MonitorCommand& command) { REQUIRE(send_command(connect_monitor(monitor_folder()).value().get(), command)); }
+  bool monitor_ends() {
+    for (int i = 0; i < 500; ++i) {
+      if (!connect_monitor(monitor_folder())) return true;
+      ::usleep(10'000);
+    }
+    return false;
+  }
 
   std::string start(const std::string& name, const std::string& script, ContainerResources resources = {}) {
     const std::string id = uid_ + "-" + name;
@@ -141,6 +149,18 @@ pid_t monitor_of(const ContainerRecord& record) {  // the parent of a container'
   for (const auto line : split_lines(status))
     if (line.starts_with("PPid:")) return static_cast<pid_t>(parse_int(trim(line.substr(5))).value());
   return -1;
+}
+
+TEST_CASE("a command counts although who sent it is gone at once") {
+  if (!can_run()) return;
+  Pod pod;
+  pod.monitor();
+  for (int i = 0; i < 20; ++i) {
+    pod.leave_command({.signal = SignalContainer{"nobody", SIGTERM}});
+    pod.disconnect();
+  }
+  pod.leave_command({.quit = QuitMonitor{}});
+  CHECK(pod.monitor_ends());
 }
 
 TEST_CASE("a container runs, its output is logged and its exit code recorded") {

@@ -135,7 +135,7 @@ class StepRun final {
   // Copies output and passes signals on until the command has ended and its output is drained. True: it ran out of time.
   bool follow(Child& child) {
     const Clock& clock = executor_->clock();
-    const auto limit = step().timeout_seconds > 0 ? std::optional(clock.steady() + std::chrono::seconds(step().timeout_seconds)) : std::nullopt;
+    const Steady limit = step().timeout_seconds > 0 ? clock.steady() + std::chrono::seconds(step().timeout_seconds) : Steady::max();
     bool timed_out = false, ended = false;
     Steady last_signal{};
     while (true) {
@@ -148,7 +148,7 @@ class StepRun final {
       if (ended && !moved) return timed_out;
       if (waits[2].revents != 0) ended = true;
       if (waits[3].revents != 0) pass_signal(child);
-      if (limit && !ended && clock.steady() > *limit) {
+      if (!ended && clock.steady() > limit) {
         if (!timed_out) child.kill(SIGTERM), last_signal = clock.steady();
         else if (clock.steady() > last_signal + kill_after) child.kill(SIGKILL);
         timed_out = true;

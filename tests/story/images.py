@@ -1,35 +1,63 @@
 # SPDX-License-Identifier: Apache-2.0
 """The base images that the example's Dockerfile names, made of Debian packages where no registry answers for them."""
-import os
-import shutil
+import pathlib
 import subprocess
-from pathlib import Path
+import urllib.error
+import urllib.request
 
-IMAGES = {"gcc:12-bookworm": ["gcc", "libc6-dev", "make"], "debian:12-slim": []}
-LEFT_OUT = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"]
+from .timeline import check
+
+# Name in the Dockerfile -> file in the cache and packages beside Debian's minimal set.
+BASE_IMAGES = {
+    "gcc:12-bookworm": ("gcc-12-bookworm.tar", ["gcc", "libc6-dev", "make"]),
+    "debian:12-slim": ("debian-12-slim.tar", []),
+}
+CACHE = pathlib.Path.home() / ".cache" / "slipway" / "images"
 
 
-def cache():
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "slipway" / "images"
+def registry_answers(system):
+    """Whether this program pulls, and the registry that short image names mean answers as one."""
+    if "pull" not in system.slipway("image", "--help"):
+        return False
+    try:
+        urllib.request.urlopen("https://registry-1.docker.io/v2/", timeout=3)
+        return True
+    except urllib.error.HTTPError as answer:
+        return answer.code == 401
+    except OSError:
+        return False
 
 
-def archive_of(name):
-    return cache() / (name.replace(":", "-").replace("/", "-") + ".tar")
+def make(path, packages):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part.tar")
+    include = [f"--include={','.join(packages)}"] if packages else []
+    done = subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
+                           *include, "bookworm", part], capture_output=True, text=True, timeout=900)
+    check(done.returncode == 0, f"mmdebstrap could not make {path.name}:\n{done.stderr[-2000:]}")
+    part.rename(path)
 
 
-def prepare(say):
-    """Makes the archives that are missing; each takes about half a minute, once a machine."""
-    cache().mkdir(parents=True, exist_ok=True)
-    for name, packages in IMAGES.items():
-        path = archive_of(name)
-        if path.exists():
-            continue
-        if not shutil.which("mmdebstrap"):
-            raise SystemExit("mmdebstrap is not installed; ./dev setup installs it")
-        say(f"making {name} of Debian packages")
-        words = ["mmdebstrap", "--quiet", "--variant=minbase", *[f"--dpkgopt=path-exclude={p}" for p in LEFT_OUT]]
-        if packages:
-            words.append("--include=" + ",".join(packages))
-        temporary = path.with_suffix(f".tmp-{os.getpid()}.tar")
-        subprocess.run([*words, "bookworm", str(temporary)], check=True, stdout=subprocess.DEVNULL)
-        temporary.rename(path)
+def prepare():
+    """Makes what is missing in the cache."""
+    for name, (file, packages) in BASE_IMAGES.items():
+        if not (CACHE / file).exists():
+            print(f"{name} is made of Debian packages by mmdebstrap", flush=True)
+            make(CACHE / file, packages)
+
+
+def provide(system, timeline):
+    """After this every base image has a name in the local store, or a registry answers for it."""
+    if registry_answers(system):
+        timeline.say("a registry answers: base images are pulled when a build needs them")
+        return
+    for name, (file, packages) in BASE_IMAGES.items():
+        path = CACHE / file
+        how = "from the cache"
+        if not path.exists():
+            timeline.say(f"no registry answers: {name} is made of Debian packages by mmdebstrap")
+            make(path, packages)
+            how = "made by mmdebstrap"
+        with timeline.stage(f"import {name}") as row:
+            system.slipway("image", "import", path, name, "--data", system.data, seconds=300)
+            row["note"] = f"no registry answers; {how}"

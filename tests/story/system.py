@@ -1,136 +1,205 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A running Slipway of its own: its data folder, its commands, its API, its processes."""
+"""The slipway under test: started with a data folder and ports of its own, asked over its API, killed, cleaned up."""
 import base64
 import http.client
 import json
 import os
+import pathlib
 import re
 import signal
 import socket
 import ssl
 import subprocess
-import time
-from pathlib import Path
+import urllib.parse
 
+from .timeline import StoryFailed, check, wait_for
 
-class StoryError(Exception):
-    """A step of the story did not come true."""
+APPS, CORE, SLIPWAY, TEKTON = "/apis/apps/v1", "/api/v1", "/apis/slipway.dev/v1alpha1", "/apis/tekton.dev/v1"
+NAMESPACE = "default"
 
 
 def free_port(wanted):
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", wanted))
-        except OSError:
-            probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """`wanted` where nobody has it, else any other."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+                return probe.getsockname()[1]
+            except OSError:
+                continue
+    raise StoryFailed("no port is free")
+
+
+def output_of(*arguments):
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else ""
+
+
+def processes():
+    """Process id -> arguments, of every process that this user may see."""
+    found = {}
+    for folder in pathlib.Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            except OSError:
+                continue
+    return found
 
 
 class System:
-    def __init__(self, binary, data):
-        self.binary, self.data = str(binary), Path(data)
-        self.ports = {"api": free_port(6443), "registry": free_port(5000), "https": free_port(8443)}
+    """One installation. `binary` is the slipway to test; everything it writes lies in `folder`."""
 
-    # --- commands
+    def __init__(self, binary, folder):
+        self.binary, self.folder = str(binary), pathlib.Path(folder)
+        self.folder.chmod(0o711)  # serve runs as a user of its own, who must come through
+        self.data = self.folder / "data"
+        self.ca_file = self.folder / "ca.pem"
+        self.api_port, self.registry_port, self.https_port = free_port(6443), free_port(5000), free_port(8443)
+        self.token = ""
+        self.tls = None
+        os.environ["no_proxy"] = "*"  # every address of the story is on this machine
 
-    def run(self, *words, check=True, timeout=120, **options):
+    # --- the program
+
+    def slipway(self, *arguments, seconds=60, codes=(0,)):
         environment = dict(os.environ, KUBECONFIG=str(self.data / "kubeconfig"))
-        done = subprocess.run([self.binary, *words], capture_output=True, text=True, timeout=timeout, env=environment, **options)
-        if check and done.returncode != 0:
-            raise StoryError(f"slipway {' '.join(words)}: exit {done.returncode}: {done.stderr.strip()}")
-        return done.stdout if check else done
+        try:
+            done = subprocess.run([self.binary, *map(str, arguments)], capture_output=True, text=True, errors="replace", timeout=seconds, env=environment)
+        except subprocess.TimeoutExpired as late:
+            raise StoryFailed(f"slipway {' '.join(map(str, arguments))} did not end in {seconds} s") from late
+        check(done.returncode in codes, f"slipway {' '.join(map(str, arguments))} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done.stdout
 
     def up(self):
-        words = ["up", "--detach", "--data", str(self.data)]
-        for name, port in self.ports.items():
-            words += [f"--{name}-port", str(port)]
-        return self.run(*words)
-
-    def down(self, *flags):
-        return self.run("down", *flags, "--data", str(self.data), check=False)
-
-    def read_credentials(self):
+        self.slipway("up", "--detach", "--data", self.data, "--api-port", self.api_port, "--registry-port", self.registry_port, "--https-port", self.https_port,
+                     seconds=90)
         text = (self.data / "kubeconfig").read_text()
-        self.token = re.search(r"token: (\S+)", text).group(1)
-        ca = base64.b64decode(re.search(r"certificate-authority-data: (\S+)", text).group(1)).decode()
-        self.ca_file = self.data.parent / "ca.pem"
-        self.ca_file.write_text(ca)
-        self.tls = ssl.create_default_context(cadata=ca)
+        self.token = re.search(r"token: *\"?([^\s\"]+)", text)[1]
+        self.ca_file.write_bytes(base64.b64decode(re.search(r"certificate-authority-data: *\"?([^\s\"]+)", text)[1]))
+        self.tls = ssl.create_default_context(cafile=str(self.ca_file))
 
-    # --- the API
+    def down(self, purge=True):
+        self.slipway("down", "--data", self.data, *(["--purge"] if purge else []), seconds=120)
 
-    def api(self, method, path, body=None, content_type="application/json"):
-        connection = http.client.HTTPSConnection("127.0.0.1", self.ports["api"], context=self.tls, timeout=20)
-        headers = {"Authorization": "Bearer " + self.token, "Content-Type": content_type}
-        connection.request(method, path, json.dumps(body) if body is not None else None, headers)
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        connection.close()
-        if answer.status >= 300:
-            raise StoryError(f"{method} {path}: {answer.status} {text[:300]}")
-        return json.loads(text)
+    def is_ready(self):
+        connection = http.client.HTTPSConnection("127.0.0.1", self.https_port, context=self.tls, timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        finally:
+            connection.close()
 
-    def list(self, path):
-        return self.api("GET", path)["items"]
+    # --- the Kubernetes API
 
-    def app(self, name="hello"):
-        return self.api("GET", f"/apis/slipway.dev/v1alpha1/namespaces/default/apps/{name}")
+    def call(self, method, path, body=None, content_type="application/json"):
+        connection = http.client.HTTPSConnection("127.0.0.1", self.api_port, context=self.tls, timeout=10)
+        try:
+            connection.request(method, path, json.dumps(body) if body is not None else None, {"Authorization": f"Bearer {self.token}", "Content-Type": content_type})
+            answer = connection.getresponse()
+            text = answer.read().decode("utf-8", "replace")
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"{method} {path}: {error!r}") from error
+        finally:
+            connection.close()
+        if answer.status == 404:
+            return None
+        check(answer.status < 300, f"{method} {path} answered {answer.status}: {text[:500]}")
+        return json.loads(text) if text.startswith("{") else text
 
-    def pods(self, selector):
-        return self.list(f"/api/v1/namespaces/default/pods?labelSelector={selector}")
+    def get(self, group, plural, name):
+        return self.call("GET", f"{group}/namespaces/{NAMESPACE}/{plural}/{name}")
 
-    # --- processes
+    def list(self, group, plural, selector=""):
+        query = f"?labelSelector={urllib.parse.quote(selector)}" if selector else ""
+        found = self.call("GET", f"{group}/namespaces/{NAMESPACE}/{plural}{query}")
+        return found["items"] if found else []
 
-    def processes(self):
-        """pid -> words of each process of this installation."""
-        out = {}
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            try:
-                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            except OSError:
-                continue
-            if any(word == str(self.data) or word.startswith(f"{self.data}/") for word in words) and int(entry.name) != os.getpid():
-                out[int(entry.name)] = words
-        return out
+    def app(self):
+        found = self.get(SLIPWAY, "apps", "hello") or {}
+        return {"history": [], "quarantined": [], "drift": [], "message": "", **found.get("status", {})}
 
-    def pid_of(self, role, containing=""):
-        found = [pid for pid, words in self.processes().items() if len(words) > 1 and words[1] == role and containing in " ".join(words)]
-        if not found:
-            raise StoryError(f"there is no process {role} {containing}")
-        return found[0]
+    def pods(self, selector="app=hello"):
+        return self.list(CORE, "pods", selector)
 
-    def kill(self, role, containing=""):
-        pid = self.pid_of(role, containing)
+    def run_of(self, commit):
+        runs = self.list(TEKTON, "pipelineruns", f"slipway.dev/commit={commit}")
+        return runs[0] if runs else None
+
+    def tasks_of(self, run):
+        return self.list(TEKTON, "taskruns", f"tekton.dev/pipelineRun={run['metadata']['name']}")
+
+    # --- its processes
+
+    def process(self, role):
+        """The process of a role: supervisor, serve, worker or node. 0 where there is none."""
+        verbs = {"supervisor": "up"}
+        for pid, arguments in processes().items():
+            if len(arguments) > 2 and arguments[1] == verbs.get(role, role) and str(self.data) in arguments and "--detach" not in arguments:
+                return pid
+        return 0
+
+    def monitor_of(self, pod):
+        """The process of a pod's monitor."""
+        for pid, arguments in processes().items():
+            if "monitor" in arguments[:3] and any(str(self.data) in one and pod["metadata"]["uid"] in one for one in arguments):
+                return pid
+        return 0
+
+    def kill(self, role):
+        pid = self.process(role)
+        check(pid, f"no process {role} runs")
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    def wait_started_again(self, role, old, seconds=60):
+        def is_new():
+            new = self.process(role)
+            return new not in (0, old) and self.is_ready()
 
-def wait_for(what, ready, seconds, every=0.05):
-    """Calls ready() until it answers something true; the last answer or error is told when the time is over."""
-    end, last = time.monotonic() + seconds, None
-    while True:
+        wait_for(f"{role} to come back after kill -9", is_new, seconds)
+
+    # --- what must be gone afterwards
+
+    def traces(self):
+        """Everything on this machine that an installation may leave."""
+        found = set()
+        found |= {f"mount {line.split()[4]}" for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines() if str(self.data) in line}
+        found |= {f"nft {line.strip()}" for line in output_of("nft", "list", "tables").splitlines() if "slipway" in line}
+        found |= {f"link {name}" for name in re.findall(r"^\d+: ((?:slip|slv)[^@:\s]*)", output_of("ip", "-o", "link"), re.M)}
+        found |= {f"network namespace {line.split()[0]}" for line in output_of("ip", "netns", "list").splitlines() if line.startswith("slip-")}
+        found |= {f"process {pid} {' '.join(arguments)[:120]}" for pid, arguments in processes().items()
+                  if pid != os.getpid() and any(one == str(self.data) or one.startswith(f"{self.data}/") for one in arguments)}
+        if self.data.exists():
+            found.add(f"folder {self.data}")
+        return found
+
+    # --- what is said when something went wrong
+
+    def diagnosis(self):
+        yield "app", self._try("app", "get", "hello", "-o", "json")
+        yield "why", self._try("why", "app/hello")
+        yield "runs", self._try("run", "list")
+        yield "pods", "\n".join(self._pod_line(pod) for pod in self._safely(lambda: self.list(CORE, "pods")))
+        yield "events", "\n".join(f"{one.get('reason')} {one['involvedObject'].get('name')}: {one.get('message')}" for one in self._safely(lambda: self.list(CORE, "events"))[-25:])
+        log = self.data / "logs" / "slipway.log"
+        yield "log", "\n".join(log.read_text(errors="replace").splitlines()[-40:]) if log.exists() else "no log"
+
+    def _try(self, *arguments):
         try:
-            last = ready()
-            if last:
-                return last
-        except (StoryError, OSError, http.client.HTTPException) as error:
-            last = error
-        if time.monotonic() > end:
-            raise StoryError(f"{what}: not within {seconds} s (last: {str(last)[:500]})")
-        time.sleep(every)
+            return self.slipway(*arguments, seconds=10, codes=range(256))
+        except StoryFailed as error:
+            return str(error)
 
+    @staticmethod
+    def _safely(question):
+        try:
+            return question()
+        except (OSError, StoryFailed):
+            return []
 
-def remains(system):
-    """What a purge must not leave behind."""
-    out = [f"process {pid} {' '.join(words)[:120]}" for pid, words in system.processes().items()]
-    out += [f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines() if str(system.data) in line]
-    links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True).stdout
-    out += [f"link {name}" for name in re.findall(r": (slip0|slv[0-9a-f]+)[@:]", links)]
-    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout
-    out += [line for line in tables.splitlines() if "slipway" in line]
-    if system.data.exists() and any(system.data.iterdir()):
-        out.append(f"files in {system.data}")
-    return out
+    @staticmethod
+    def _pod_line(pod):
+        states = [f"{one['name']}={'ready' if one.get('ready') else json.dumps(one.get('state'))}" for one in pod.get("status", {}).get("containerStatuses", [])]
+        return f"{pod['metadata']['name']} {pod.get('status', {}).get('phase')} {' '.join(states)}"

@@ -175,7 +175,7 @@ Result<Step> StageEvaluator::working_folder(const Instruction& one) {
   const std::string path = TRY(word(one.rest));
   if (path.empty()) return wrong("WORKDIR needs a path");
   state_.defaults.working_folder = absolute(path);
-  return Step{.action = MakeFolder{state_.defaults.working_folder}};
+  return Step{.action = MakeFolder{state_.defaults.working_folder, state_.defaults.user}};
 }
 
 Result<> StageEvaluator::expose(const Instruction& one) {

@@ -64,7 +64,7 @@ Json action_json(const Copy& copy) {
                        {"owner", copy.owner}, {"mode", copy.mode ? Json(std::int64_t{*copy.mode}) : Json()}, {"unpack", copy.archives == Copy::Archives::unpack}});
 }
 
-Json action_json(const MakeFolder& make) { return Json::object({{"folder", make.path}}); }
+Json action_json(const MakeFolder& make) { return Json::object({{"folder", make.path}, {"owner", make.owner}}); }
 Json action_json(const Configure&) { return Json::object(); }
 
 }  // namespace

@@ -89,6 +89,7 @@ struct Copy {
 
 struct MakeFolder {
   std::string path;
+  std::string owner;  // USER at that point; may be empty
 };
 struct Configure {};  // changes the configuration only
 

@@ -7,6 +7,7 @@
 
 #include "base/digest.h"
 #include "base/strings.h"
+#include "ci/tekton/builtin.h"
 #include "text/yaml.h"
 
 namespace slipway::tekton {
@@ -52,11 +53,25 @@ bool branch_matches(std::string pattern, const std::string& branch) {
   return matches_glob(pattern, branch);
 }
 
+// What upstream would fetch from its catalogue ("task", "task-1", …): nothing is fetched, so it must be built in.
+Result<> check_catalogue_tasks(const Document& document) {
+  const std::string key = std::string(prefix) + "task";
+  const Json annotations = document.value["metadata"]["annotations"];
+  for (const auto& member : annotations.members()) {
+    if (member.key() != key && !member.key().starts_with(key + "-")) continue;
+    for (const std::string& task : words_of(member.value.as_string()))
+      if (builtin_spec(task.substr(0, task.find(':'))).is_null())
+        return fail(ErrorCode::invalid, fmt::format("{}: the annotation {} names {}, which is not built in (git-clone, buildah, kaniko); put the task into .tekton/", document.place, printable(member.key()), printable(task)));
+  }
+  return {};
+}
+
 Result<bool> is_for(const Document& document, const Push& push) {
   const Json& annotations = document.value["metadata"]["annotations"];
   const auto get = [&](std::string_view name) { return annotations[std::string(prefix) + std::string(name)].str(); };
-  for (const char* refused : {"on-cel-expression", "on-path-change", "on-path-change-ignore", "on-comment", "on-label", "task", "pipeline"})
+  for (const char* refused : {"on-cel-expression", "on-path-change", "on-path-change-ignore", "on-comment", "on-label", "pipeline"})
     if (!get(refused).empty()) return fail(ErrorCode::invalid, fmt::format("{}: the annotation {}{} is not supported", document.place, prefix, refused));
+  TRY(check_catalogue_tasks(document));
   const auto events = words_of(get("on-event")), branches = words_of(get("on-target-branch"));
   if (std::ranges::find(events, "push") == events.end()) return false;
   return std::ranges::any_of(branches, [&](const std::string& pattern) { return branch_matches(pattern, push.branch); });

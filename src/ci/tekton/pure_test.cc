@@ -80,6 +80,17 @@ TEST_CASE("a file that is wrong is named with its line; an annotation that is no
             .error().message.find("on-cel-expression is not supported") != std::string::npos);
 }
 
+TEST_CASE("a task that upstream would fetch from its catalogue must be one that is built in") {
+  const auto with_task = [](const std::string& key, const std::string& task) {
+    return pipeline_runs_for_push({{".tekton/a.yaml", "apiVersion: tekton.dev/v1\nkind: PipelineRun\nmetadata:\n  name: x\n  annotations:\n    pipelinesascode.tekton.dev/on-event: push\n"
+                                                      "    pipelinesascode.tekton.dev/on-target-branch: main\n    pipelinesascode.tekton.dev/" + key + ": \"" + task + "\"\nspec: {pipelineSpec: {tasks: []}}\n"}},
+                                  push);
+  };
+  CHECK(with_task("task", "git-clone").value().size() == 1);
+  CHECK(with_task("task-1", "[git-clone:0.9, buildah]").value().size() == 1);
+  CHECK(with_task("task-2", "golang-test").error().message.find("names golang-test, which is not built in") != std::string::npos);
+}
+
 TEST_CASE("globs: a star stays inside a part, two stars do not") {
   CHECK(matches_glob("release/*", "release/1.2"));
   CHECK(!matches_glob("release/*", "release/1/2"));

@@ -10,6 +10,8 @@
 namespace slipway::api {
 namespace {
 
+constexpr int conflict_rounds = 5;  // an object may change while it is removed
+constexpr std::chrono::hours event_lifetime{1};
 constexpr std::string_view account_path = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 Json account_volume(const std::string& name) {
@@ -112,7 +114,8 @@ void Operations::after_change(const ResourceInfo& resource, const Json& before, 
   const std::string name = (after.is_null() ? before : after)["metadata"]["name"].str();
   if (resource.id.kind == "CustomResourceDefinition") {
     resources_.set_custom(name, after.is_null() ? std::vector<ResourcePointer>() : resources_of_definition(after));
-    if (after.is_null() || after["status"]["conditions"].is_array()) return;
+    if (after.is_null()) return drop_objects_of(before);
+    if (after["status"]["conditions"].is_array()) return;
     // Names are accepted at once: there is one server.
     const auto condition = [&](const char* type, const char* reason) {
       return Json::object({{"type", type}, {"status", "True"}, {"lastTransitionTime", now()}, {"reason", reason}, {"message", ""}});
@@ -127,6 +130,38 @@ void Operations::after_change(const ResourceInfo& resource, const Json& before, 
   }
   if (resource.id.kind == "Service" && after.is_null()) addresses_.release(before);
   if (resource.id.kind == "Namespace" && before.is_null()) furnish_namespace(name);
+}
+
+// The definition is gone, and with it who could finish what holds its objects.
+void Operations::drop_objects_of(const Json& definition) {
+  const auto versions = resources_of_definition(definition);
+  if (versions.empty()) return;
+  const std::string prefix = versions.front()->storage_prefix();
+  for (int round = 0; round < conflict_rounds; ++round) {
+    std::vector<Json> found;
+    store_.pin().objects.scan(prefix, [&](const std::string& key, const store::ObjectPointer& object) {
+      if (key.starts_with(prefix)) found.push_back(from_stored(*object));
+      return key.starts_with(prefix);
+    });
+    if (found.empty()) return;
+    for (const Json& one : found) (void)erase(*versions.front(), one);
+  }
+}
+
+std::size_t Operations::expire_events() {
+  const auto events = resources_.find("", "v1", "events");
+  const std::string prefix = events->storage_prefix(), oldest = format_rfc3339(clock_.now() - event_lifetime);
+  std::vector<Json> found;
+  store_.pin().objects.scan(prefix, [&](const std::string& key, const store::ObjectPointer& object) {
+    if (!key.starts_with(prefix)) return false;
+    Json one = from_stored(*object);
+    std::string last = one["metadata"]["creationTimestamp"].str();  // RFC 3339 in UTC sorts by time
+    for (const Json& at : {one["lastTimestamp"], one["eventTime"], one["series"]["lastObservedTime"]}) last = std::max(last, at.str());
+    if (last < oldest) found.push_back(std::move(one));
+    return true;
+  });
+  for (const Json& one : found) (void)erase(*events, one);
+  return found.size();
 }
 
 void Operations::furnish_namespace(const std::string& name) {

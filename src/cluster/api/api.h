@@ -9,6 +9,7 @@
 
 #include "auth/identity.h"
 #include "auth/tokens.h"
+#include "base/counters.h"
 #include "base/executor.h"
 #include "kube/client.h"
 #include "net/http.h"
@@ -41,6 +42,8 @@ struct ApiConfig {
   std::size_t threads = 4;
   std::size_t waiting_requests = 1000;  // more are answered 429
   std::size_t watch_queue_bytes = 8 * 1024 * 1024;  // a watcher that lags further is ended
+  std::size_t watches_per_user = 1000;  // more are answered 429
+  Metrics* metrics = nullptr;            // counts requests and watches, and is served at /metrics, where given
   std::function<void(const Error&)> on_store_failure;
 };
 

@@ -64,7 +64,7 @@ TEST_CASE("stock kubectl creates, gets, scales, patches, waits and deletes") {
   };
   all_right({"version"}, "Server Version: v1.36.3");
   all_right({"get", "namespaces"}, "kube-system");
-  const Finished made = plane.run({"create", "--validate=false", "-f", "-"}, R"({"apiVersion":"v1","kind":"List","items":[
+  const Finished made = plane.run({"create", "-f", "-"}, R"({"apiVersion":"v1","kind":"List","items":[
     {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"data":{"a":"b"}},
     {"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"selector":{"matchLabels":{"a":"b"}},
      "template":{"metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"web:1"}]}}}}]})");
@@ -75,7 +75,21 @@ TEST_CASE("stock kubectl creates, gets, scales, patches, waits and deletes") {
   all_right({"patch", "configmap", "c", "--type=merge", "-p", R"({"data":{"a":"c"}})"}, "patched");
   all_right({"wait", "configmap/c", "--for=jsonpath={.data.a}=c", "--timeout=5s"}, "condition met");
   all_right({"describe", "deployment", "web"}, "web:1");
+  all_right({"create", "deployment", "typed", "--image=web:1", "--replicas=2"}, "created");  // kubectl sends protobuf here
+  all_right({"create", "configmap", "typed", "--from-literal=a=b"}, "created");
+  all_right({"create", "secret", "generic", "typed", "--from-literal=a=b"}, "created");
+  all_right({"create", "namespace", "shop"}, "created");
+  all_right({"create", "serviceaccount", "typed"}, "created");
+  all_right({"run", "one", "--image=web:1"}, "created");
+  all_right({"expose", "deployment", "typed", "--port=80"}, "exposed");
+  all_right({"set", "image", "deployment/typed", "web=web:2"}, "image updated");
+  all_right({"label", "deployment", "typed", "x=y"}, "labeled");
+  all_right({"explain", "pod.spec.containers.image"}, "Container image name");
+  all_right({"get", "deployment", "typed", "-o", "wide"}, "typed   0/2     0            0");
+  all_right({"get", "secret", "typed", "-o", "jsonpath={.data.a}"}, "Yg==");
   all_right({"delete", "deployment", "web"}, "deleted");
+  const Finished unknown = plane.run({"create", "-f", "-"}, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"u"},"dat":{}})");
+  CHECK_MESSAGE(unknown.errors.find("strict decoding error: unknown field \"dat\"") != std::string::npos, unknown.errors);
   CHECK(plane.run({"get", "pods", "none"}).errors.find("pods \"none\" not found") != std::string::npos);
 }
 

@@ -5,7 +5,9 @@
 
 #include "base/strings.h"
 #include "cluster/api/defaults.h"
+#include "cluster/api/field_check.h"
 #include "cluster/api/patches.h"
+#include "cluster/api/tables.h"
 #include "cluster/api/validation.h"
 
 namespace slipway::api {
@@ -91,7 +93,9 @@ Answer<Reply> Operations::get(const Request& request, const ResourceInfo& resour
   const Route& route = request.route;
   const auto object = store_.pin().objects.get(resource.storage_key(resource.id.namespaced ? route.ns : "", route.name));
   if (object == nullptr) return not_found(resource, route.name);
-  return Reply{200, shown(resource, *object)};
+  if (!accepts_table(request.accept)) return Reply{200, shown(resource, *object)};
+  const Json metadata = Json::object({{"resourceVersion", std::to_string(object->revision)}});
+  return Reply{200, to_json(make_table(resource, {as_shown(resource, *object)}, metadata, TRY(parse_include_object(request.param("includeObject"))), TableHead::with_columns, clock_.now()))};
 }
 
 Answer<Reply> Operations::list(const Request& request, const ResourceInfo& resource) {
@@ -115,6 +119,9 @@ Answer<Reply> Operations::list(const Request& request, const ResourceInfo& resou
     pinned = found->second;
     from = text->substr(colon + 1);
   }
+  const bool table = accepts_table(request.accept);
+  const IncludeObject include = TRY(parse_include_object(request.param("includeObject")));
+  std::vector<Json> rows;
   std::string items, next;
   std::int64_t count = 0;
   pinned.objects.scan(from, [&](const std::string& key, const store::ObjectPointer& object) {
@@ -124,7 +131,11 @@ Answer<Reply> Operations::list(const Request& request, const ResourceInfo& resou
       next = key;
       return false;
     }
-    if (count++ > 0) items += ',';
+    if (count++ > 0 && !table) items += ',';
+    if (table) {
+      rows.push_back(as_shown(resource, *object));
+      return true;
+    }
     items += shown(resource, *object);
     return true;
   });
@@ -135,14 +146,17 @@ Answer<Reply> Operations::list(const Request& request, const ResourceInfo& resou
     pins_[pinned.revision] = pinned;
     if (pins_.size() > kept_pins) pins_.erase(pins_.begin());
   }
+  if (table) return Reply{200, to_json(make_table(resource, rows, metadata, include, TableHead::with_columns, clock_.now()))};
   return Reply{200, fmt::format(R"({{"kind":"{}","apiVersion":"{}","metadata":{},"items":[{}]}})", resource.list_kind(),
                                 resource.id.api_version(), to_json(metadata), items)};
 }
 
 Answer<Reply> Operations::create(const Request& request, const ResourceInfo& resource) {
-  const Json object = TRY(parse_body(request.content_type, request.body));
+  std::vector<std::string> duplicates;
+  const Json object = TRY(parse_body(request.content_type, request.body, &duplicates));
   if (!request.route.name.empty()) return std::unexpected(Failure(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
-  return Reply{201, to_json(TRY(create_object(resource, object, request.route.ns, TRY(wants_dry_run(request)))))};
+  auto warnings = TRY(check_fields(request, resource, object, {}, duplicates));
+  return Reply{201, to_json(TRY(create_object(resource, object, request.route.ns, TRY(wants_dry_run(request))))), "application/json", std::move(warnings)};
 }
 
 Answer<Json> Operations::create_object(const ResourceInfo& resource, Json object, const std::string& ns, bool dry_run) {
@@ -194,8 +208,9 @@ Answer<Json> Operations::modify(const ResourceInfo& resource, const Route& route
                         wanted["metadata"]["resourceVersion"] != current["metadata"]["resourceVersion"];
     if (pinned) return conflict(resource, route.name, "the object has been modified; please apply your changes to the latest version and try again");
     Json next = TRY(merged(resource, current, wanted, subresource));
-    if (next == current || dry_run) return next;
+    if (next == current) return next;
     TRY(validate(resource, next, current));
+    if (dry_run) return next;
     const bool service = resource.id.kind == "Service" && subresource.empty();
     if (service) next = TRY(addresses_.allocate(next, current));
     const Json& metadata = next["metadata"];
@@ -239,24 +254,41 @@ Answer<Json> Operations::merged(const ResourceInfo& resource, const Json& curren
 }
 
 Answer<Reply> Operations::update(const Request& request, const ResourceInfo& resource) {
-  const Json wanted = TRY(parse_body(request.content_type, request.body));
+  std::vector<std::string> duplicates, warnings;
+  const Json wanted = TRY(parse_body(request.content_type, request.body, &duplicates));
   const Route& route = request.route;
   if (wanted["metadata"]["name"].as_string() != route.name)
     return bad_request(fmt::format("the name of the object ({}) does not match the name on the URL ({})", printable(wanted["metadata"]["name"].as_string()), route.name));
   if (wanted["kind"].as_string() != resource.id.kind)
     return bad_request(fmt::format("{} in version \"{}\" cannot be handled as a {}", printable(wanted["kind"].as_string()), resource.id.version, resource.id.kind));
   return Reply{200, to_json(TRY(modify(resource, route, route.subresource, TRY(wants_dry_run(request)), [&](const Json& current) -> Answer<Json> {
+    warnings = TRY(check_fields(request, resource, wanted, current, duplicates));
     return kube::track_update(current, wanted, writer_of(request, resource));
-  })))};
+  }))), "application/json", std::move(warnings)};
 }
 
 Answer<Reply> Operations::patch(const Request& request, const ResourceInfo& resource) {
   if (is_apply(request.content_type)) return apply(request, resource);
   const Route& route = request.route;
+  std::vector<std::string> warnings;
   return Reply{200, to_json(TRY(modify(resource, route, route.subresource, TRY(wants_dry_run(request)), [&](const Json& current) -> Answer<Json> {
     const Json next = TRY(patched(request.content_type, current, request.body));
+    warnings = TRY(check_fields(request, resource, next, current, {}));
     return kube::track_update(current, next, writer_of(request, resource));
-  })))};
+  }))), "application/json", std::move(warnings)};
+}
+
+// Warnings, or a refusal in the words for this way of writing.
+Answer<std::vector<std::string>> Operations::check_fields(const Request& request, const ResourceInfo& resource, const Json& object, const Json& before, const std::vector<std::string>& duplicates) const {
+  if (!request.checks_fields) return std::vector<std::string>();
+  const FieldCheck check = TRY(parse_field_check(request.param("fieldValidation")));
+  if (check == FieldCheck::ignore) return std::vector<std::string>();
+  auto faults = field_faults(resource, object, before, duplicates);
+  if (faults.empty() || check == FieldCheck::warn) return faults;
+  const std::string& kind = resource.id.kind;
+  if (request.method != "PATCH" && !resource.custom)
+    return bad_request(fmt::format("{} in version \"{}\" cannot be handled as a {}: {}", kind, resource.id.version, kind, strict_message(faults)));
+  return bad_request(strict_message(faults));
 }
 
 kube::Applier Operations::writer_of(const Request& request, const ResourceInfo& resource) const {
@@ -270,12 +302,14 @@ Answer<Reply> Operations::apply(const Request& request, const ResourceInfo& reso
   if (request.param("fieldManager").empty())
     return std::unexpected(Failure(400, "BadRequest", "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"));
   const Route& route = request.route;
-  Json wanted = TRY(parse_body(request.content_type, request.body));
+  std::vector<std::string> duplicates;
+  Json wanted = TRY(parse_body(request.content_type, request.body, &duplicates));
   if (wanted["apiVersion"].as_string() != resource.id.api_version() || wanted["kind"].as_string() != resource.id.kind)
     return bad_request(fmt::format("the applied object is a {}/{}, the request is for a {}/{}", printable(wanted["apiVersion"].as_string()),
                                    printable(wanted["kind"].as_string()), resource.id.api_version(), resource.id.kind));
   if (!wanted["metadata"]["managedFields"].empty()) return bad_request("metadata.managedFields must be nil");
   wanted = wanted.with_path({"metadata", "name"}, route.name);
+  auto warnings = TRY(check_fields(request, resource, wanted, {}, duplicates));
   const kube::Applier applier = writer_of(request, resource);
   const auto outcome = [&](const Json& live) -> Answer<Json> {
     auto applied = kube::apply(live, wanted, applier);
@@ -286,10 +320,10 @@ Answer<Reply> Operations::apply(const Request& request, const ResourceInfo& reso
   const auto present = read(resource, route.ns, route.name);
   if (!present && present.error().code == 404 && route.subresource.empty()) {
     auto created = create_object(resource, TRY(outcome({})), route.ns, dry_run);
-    if (created) return Reply{201, to_json(*created)};
+    if (created) return Reply{201, to_json(*created), "application/json", std::move(warnings)};
     if (created.error().reason != "AlreadyExists") return std::unexpected(created.error());
   }
-  return Reply{200, to_json(TRY(modify(resource, route, route.subresource, dry_run, outcome)))};
+  return Reply{200, to_json(TRY(modify(resource, route, route.subresource, dry_run, outcome))), "application/json", std::move(warnings)};
 }
 
 }  // namespace slipway::api

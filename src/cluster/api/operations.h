@@ -22,6 +22,7 @@ struct Request {
   net::Url url;
   Route route;
   std::string content_type, accept, body;
+  bool checks_fields = false;  // over HTTP; a part of this program knows what it writes
   std::string_view param(std::string_view name) const { return url.param(name); }
 };
 
@@ -29,6 +30,7 @@ struct Reply {
   int code = 200;
   std::string body;
   std::string content_type = "application/json";
+  std::vector<std::string> warnings;
 };
 
 class Operations final {
@@ -40,6 +42,8 @@ class Operations final {
   Answer<Reply> run(const Request& request);
   Answer<ResourcePointer> resource_of(const Route& route) const;
   Answer<Json> read(const ResourceInfo& resource, std::string_view ns, std::string_view name) const;
+  // Removes events that are older than an hour; how many.
+  std::size_t expire_events();
 
  private:
   using Change = std::function<Answer<Json>(const Json& current)>;
@@ -50,6 +54,7 @@ class Operations final {
   Answer<Reply> update(const Request& request, const ResourceInfo& resource);
   Answer<Reply> patch(const Request& request, const ResourceInfo& resource);
   Answer<Reply> apply(const Request& request, const ResourceInfo& resource);
+  Answer<std::vector<std::string>> check_fields(const Request& request, const ResourceInfo& resource, const Json& object, const Json& before, const std::vector<std::string>& duplicates) const;
   kube::Applier writer_of(const Request& request, const ResourceInfo& resource) const;
   Answer<Reply> remove(const Request& request, const ResourceInfo& resource);
   Answer<Reply> remove_collection(const Request& request, const ResourceInfo& resource);
@@ -68,6 +73,7 @@ class Operations final {
   Answer<Json> store_change(const ResourceInfo& resource, const Json& before, const Json& after);
   Answer<Json> erase(const ResourceInfo& resource, const Json& current);
   void after_change(const ResourceInfo& resource, const Json& before, const Json& after);
+  void drop_objects_of(const Json& definition);
   void furnish_namespace(const std::string& name);
   std::string now() const;
 
@@ -89,5 +95,6 @@ bool key_in_namespace(const ResourceInfo& resource, std::string_view key, std::s
 std::string list_prefix(const ResourceInfo& resource, std::string_view ns);
 // Stored bytes as this version of the resource shows them (apiVersion may differ).
 std::string shown(const ResourceInfo& resource, const store::Object& object);
+Json as_shown(const ResourceInfo& resource, const store::Object& object);
 
 }  // namespace slipway::api

@@ -5,6 +5,7 @@
 
 #include "base/strings.h"
 #include "kube/patch.h"
+#include "kube/protobuf.h"
 #include "text/yaml.h"
 
 namespace slipway::api {
@@ -25,12 +26,17 @@ std::unexpected<Failure> unsupported(std::string_view type) {
 bool is_apply(std::string_view content_type) { return media_type(content_type) == "application/apply-patch+yaml"; }
 
 // JSON is YAML, but a JSON parser is ten times as fast and says more of what is wrong.
-Answer<Json> parse_body(std::string_view content_type, std::string_view body) {
+Answer<Json> parse_body(std::string_view content_type, std::string_view body, std::vector<std::string>* duplicates) {
   const std::string_view type = media_type(content_type);
+  if (type == kube::protobuf_type) {
+    auto decoded = kube::decode_protobuf(body);
+    if (decoded) return *decoded;
+    return decoded.error().code == ErrorCode::not_found ? Answer<Json>(unsupported(decoded.error().message)) : bad_request("the object provided is unrecognized: " + decoded.error().to_string());
+  }
   const bool yaml = type.ends_with("yaml");
   if (!type.empty() && !yaml && type != "application/json" && !type.ends_with("+json")) return unsupported(type);
   const bool looks_like_json = trim(body).starts_with('{') || trim(body).starts_with('[');
-  const auto value = yaml && !looks_like_json ? text::parse_yaml(body, "body") : text::parse_json(body);
+  const auto value = yaml && !looks_like_json ? text::parse_yaml(body, "body") : text::parse_json(body, {}, duplicates);
   if (!value) return bad_request(fmt::format("the object provided is unrecognized: {}", value.error().to_string()));
   return *value;
 }

@@ -3,14 +3,20 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/strings.h"
 #include "cluster/api/discovery.h"
+#include "cluster/api/field_check.h"
+#include "cluster/api/open_api.h"
+#include "cluster/api/tables.h"
 #include "cluster/api/validation.h"
 
 namespace slipway::api {
 namespace {
 
 constexpr std::size_t most_log_streams = 256;
+constexpr std::uint64_t house_keeping_seconds = 30;
 
 std::unexpected<Failure> unauthorized() { return std::unexpected(Failure(401, "Unauthorized", "Unauthorized")); }
 
@@ -19,6 +25,7 @@ net::Response response_of(const Answer<Reply>& answer) {
   if (answer) {
     out.status = answer->code;
     out.headers.set("Content-Type", answer->content_type);
+    for (const std::string& warning : answer->warnings) out.headers.add("Warning", warning_header(warning));
     out.body = answer->body;
     return out;
   }
@@ -36,7 +43,8 @@ ApiServer::ApiServer(Executor& executor, ApiConfig config, std::unique_ptr<store
       config_(std::move(config)),
       store_(std::move(store)),
       operations_(*store_, resources_, executor.clock(), config_, roles_),
-      monitor_(executor.make_monitor()) {}
+      monitor_(executor.make_monitor()),
+      meter_(config_.metrics) {}
 
 ApiServer::~ApiServer() { stop(); }
 
@@ -93,46 +101,59 @@ void ApiServer::run_jobs(std::stop_token stop) {
 }
 
 void ApiServer::run_ticks(std::stop_token stop) {
+  std::uint64_t ticks = 0;
   while (executor_.sleep(std::chrono::seconds(1), stop)) {
     const std::uint64_t revision = store_->pin().revision;
-    std::list<std::pair<std::shared_ptr<WatchSession>, std::shared_ptr<net::Exchange>>> over;
+    std::list<OpenWatch> over;
+    if (++ticks % house_keeping_seconds == 0) {
+      operations_.expire_events();
+      meter_.sizes(*store_, resources_);
+    }
     std::list<LogTask> finished;
     {
       std::lock_guard lock(sessions_mutex_);
       for (auto one = sessions_.begin(); one != sessions_.end();) {
         const auto next = std::next(one);
-        if (!one->first->tick(executor_.clock().steady(), revision)) over.splice(over.end(), sessions_, one);
+        if (!one->session->tick(executor_.clock().steady(), revision)) over.splice(over.end(), sessions_, one);
         one = next;
       }
+      meter_.watches(sessions_.size());
       for (auto one = logs_.begin(); one != logs_.end();) {
         const auto next = std::next(one);
         if (one->done->load()) finished.splice(finished.end(), logs_, one);
         one = next;
       }
     }
-    for (const auto& [session, exchange] : over)
-      if (!session->closed()) {
-        session->close();
-        exchange->finish();
+    for (const OpenWatch& one : over)
+      if (!one.session->closed()) {
+        one.session->close();
+        one.exchange->finish();
       }
   }
 }
 
 void ApiServer::process(Job& job) {
   const net::RequestHead& head = job.exchange->head();
+  const Steady begin = executor_.clock().steady();
   auto request = [&]() -> Answer<Request> {
     Request out{TRY(authenticate(head)), head.method, head.url, TRY(parse_route(head.method, head.url)), {}, {}, {}};
     TRY(authorize(out.identity, out.route));
     return out;
   }();
-  if (!request) return job.exchange->respond(response_of(std::unexpected(request.error())));
+  if (!request) {
+    meter_.count("unknown", "unknown", request.error().code);
+    return job.exchange->respond(response_of(std::unexpected(request.error())));
+  }
+  request->checks_fields = true;
   request->content_type = head.headers.get("Content-Type");
   request->accept = head.headers.get("Accept");
   request->body = std::move(job.body);
   if (request->route.is_resource && request->route.verb == "watch") return stream_watch(*request, job.exchange);
   if (request->route.is_resource && request->route.plural == "pods" && request->route.subresource == "log" && request->route.verb == "get")
     return stream_log(*request, job.exchange);
-  job.exchange->respond(response_of(answer(*request)));
+  const auto answered = answer(*request);
+  meter_.request(request->route, answered ? answered->code : answered.error().code, executor_.clock().steady() - begin);
+  job.exchange->respond(response_of(answered));
 }
 
 Answer<Request> ApiServer::admit(auth::Identity identity, std::string_view method, std::string_view target) const {
@@ -195,38 +216,23 @@ Answer<> ApiServer::authorize(const auth::Identity& identity, const Route& route
 
 Answer<Reply> ApiServer::answer(const Request& request) { return request.route.is_resource ? operations_.run(request) : path(request); }
 
-// What kubectl asks of OpenAPI before a write: whether the server validates fields.
-Json ApiServer::open_api(std::string_view path) const {
-  const auto all = resources_.all();
-  Json paths = Json::object();
-  for (const ResourcePointer& one : all) {
-    const std::string place = one->id.group.empty() ? "api/" + one->id.version : "apis/" + one->id.api_version();
-    if (path.empty()) {
-      paths = paths.with(place, Json::object({{"serverRelativeURL", "/openapi/v3/" + place}}));
-    } else if (path == place) {
-      const Json gvk = Json::object({{"group", one->id.group}, {"version", one->id.version}, {"kind", one->id.kind}});
-      const Json parameter = Json::object({{"name", "fieldValidation"}, {"in", "query"}, {"schema", Json::object({{"type", "string"}})}});
-      const Json operation = Json::object({{"parameters", Json::array({parameter})}, {"responses", Json::object()}, {"x-kubernetes-group-version-kind", gvk}});
-      paths = paths.with(fmt::format("/{}/{}{}/{{name}}", place, one->id.namespaced ? "namespaces/{namespace}/" : "", one->id.plural), Json::object({{"patch", operation}}));
-    }
-  }
-  if (paths.empty()) return {};
-  if (path.empty()) return Json::object({{"paths", paths}});
-  return Json::object({{"openapi", "3.0.0"}, {"info", Json::object({{"title", "Kubernetes"}, {"version", "v1.36.3"}})}, {"paths", paths}});
-}
-
 Answer<Reply> ApiServer::path(const Request& request) const {
   const std::string& path = request.url.path;
   Failure missing(404, "NotFound", "the server could not find the requested resource");
   if (request.route.verb != "get") return std::unexpected(missing);
-  if (path == "/livez" || path == "/readyz" || path == "/healthz") return Reply{200, "ok", "text/plain"};
+  if (path == "/livez" || path == "/readyz" || path == "/healthz") {
+    // An API that answers has read its store; a store that fails ends the process.
+    const std::string checks = "[+]ping ok\n[+]storage ok\n[+]watches ok\n";
+    return Reply{200, request.url.has_param("verbose") ? fmt::format("{}{} check passed\n", checks, path.substr(1)) : "ok", "text/plain; charset=utf-8"};
+  }
+  if (path == "/metrics" && config_.metrics != nullptr) return Reply{200, config_.metrics->text(), "text/plain; version=0.0.4; charset=utf-8"};
   std::vector<std::string_view> parts;
   for (const std::string_view part : split(path, '/'))
     if (!part.empty()) parts.push_back(part);
   const auto all = resources_.all();
   Json out;
   const bool aggregate = request.accept.find("as=APIGroupDiscoveryList") != std::string::npos && request.accept.find("v=v2") != std::string::npos;
-  if (parts.empty()) out = Json::object({{"paths", Json::array({"/api", "/apis", "/openapi/v3", "/version"})}});
+  if (parts.empty()) out = Json::object({{"paths", Json::array({"/api", "/apis", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"})}});
   else if (parts[0] == "version") out = version_info();
   else if (parts[0] == "api" && parts.size() == 1 && !aggregate) out = api_versions();
   else if (parts[0] == "apis" && parts.size() == 1 && !aggregate) out = group_list(all);
@@ -235,7 +241,13 @@ Answer<Reply> ApiServer::path(const Request& request) const {
   else if (parts[0] == "api" && parts.size() == 2) out = resource_list(all, "", parts[1]);
   else if (parts[0] == "apis" && parts.size() == 2) out = group(all, parts[1]);
   else if (parts[0] == "apis" && parts.size() == 3) out = resource_list(all, parts[1], parts[2]);
-  else if (path.starts_with("/openapi/v3")) out = open_api(path.size() <= 12 ? std::string_view() : std::string_view(path).substr(12));
+  else if (path == "/openapi/v3" || path == "/openapi/v3/") out = open_api_index(all);
+  else if (path.starts_with("/openapi/v3/")) out = open_api_group(all, std::string_view(path).substr(12));
+  else if (path == "/openapi/v2") {
+    if (!request.accept.empty() && request.accept.find("json") == std::string::npos && request.accept.find("*/*") == std::string::npos)
+      return std::unexpected(Failure(406, "NotAcceptable", "only the following media types are accepted: application/json"));
+    out = open_api_v2(all);
+  }
   if (out.is_null()) return std::unexpected(missing);
   return Reply{200, to_json(out)};
 }
@@ -246,6 +258,11 @@ Answer<std::shared_ptr<WatchSession>> ApiServer::watch(const Request& request, W
   return WatchSession::open(*store_, resource, request, executor_.clock().steady(), std::move(sink));
 }
 
+std::size_t ApiServer::watches_of(std::string_view user) {
+  std::lock_guard lock(sessions_mutex_);
+  return static_cast<std::size_t>(std::ranges::count_if(sessions_, [&](const OpenWatch& one) { return one.user == user && !one.session->closed(); }));
+}
+
 void ApiServer::stream_watch(const Request& request, const std::shared_ptr<net::Exchange>& exchange) {
   // The head goes out with the first event or when the watch stands, so that a refusal has its own status.
   auto started = std::make_shared<bool>(false);
@@ -253,13 +270,28 @@ void ApiServer::stream_watch(const Request& request, const std::shared_ptr<net::
     if (!std::exchange(*started, true)) exchange->start(200, {{"Content-Type", "application/json"}});
   };
   const std::size_t limit = config_.watch_queue_bytes;
-  const auto sink = [exchange, begin, limit](std::string_view type, const std::string& object) {
+  const auto include = parse_include_object(request.param("includeObject"));
+  const auto resource = operations_.resource_of(request.route);
+  if (!include || !resource) return exchange->respond(response_of(std::unexpected(include ? resource.error() : include.error())));
+  if (watches_of(request.identity.user) >= config_.watches_per_user)
+    return exchange->respond(response_of(std::unexpected(Failure(429, "TooManyRequests", fmt::format("{} has {} watches open already", request.identity.user, config_.watches_per_user)))));
+  // The columns are said once, with the first event.
+  const bool table = accepts_table(request.accept);
+  auto head = std::make_shared<TableHead>(TableHead::with_columns);
+  const auto as_table = [this, resource = *resource, include = *include, head](const std::string& object) {
+    const Json value = text::parse_json(object, {.depth = 200}).value_or(Json());
+    const Json metadata = Json::object({{"resourceVersion", value["metadata"]["resourceVersion"]}});
+    return to_json(make_table(*resource, {value}, metadata, include, std::exchange(*head, TableHead::rows_only), executor_.clock().now()));
+  };
+  const auto sink = [exchange, begin, limit, table, as_table](std::string_view type, const std::string& object) {
     begin();
     if (exchange->queued() > limit) {
-      exchange->abort();
+      const Failure late(410, "Expired", "too old resource version: the watcher takes events more slowly than they come");
+      exchange->write(fmt::format("{{\"type\":\"ERROR\",\"object\":{}}}\n", to_json(late.to_status())));
+      exchange->finish();
       return false;
     }
-    return exchange->write(fmt::format("{{\"type\":\"{}\",\"object\":{}}}\n", type, object));
+    return exchange->write(fmt::format("{{\"type\":\"{}\",\"object\":{}}}\n", type, table ? as_table(object) : object));
   };
   auto session = watch(request, sink);
   if (!session && session.error().code == 410) {
@@ -273,7 +305,8 @@ void ApiServer::stream_watch(const Request& request, const std::shared_ptr<net::
     if (const auto session = weak.lock()) session->close();
   });
   std::lock_guard lock(sessions_mutex_);
-  sessions_.emplace_back(std::move(*session), exchange);
+  sessions_.push_back({std::move(*session), exchange, request.identity.user});
+  meter_.watches(sessions_.size());
 }
 
 Answer<LogRequest> ApiServer::log_request(const Request& request) const {

@@ -4,6 +4,7 @@
 
 #include <deque>
 
+#include "cluster/api/meter.h"
 #include "cluster/api/watches.h"
 
 namespace slipway::api {
@@ -37,7 +38,7 @@ class ApiServer final : public Api {
   Answer<auth::Identity> account_of(std::string_view token) const;
   Answer<> authorize(const auth::Identity& identity, const Route& route) const;
   Answer<Reply> path(const Request& request) const;
-  Json open_api(std::string_view path) const;
+  std::size_t watches_of(std::string_view user);
   void stream_watch(const Request& request, const std::shared_ptr<net::Exchange>& exchange);
   void stream_log(const Request& request, const std::shared_ptr<net::Exchange>& exchange);
 
@@ -51,7 +52,13 @@ class ApiServer final : public Api {
   std::deque<Job> jobs_;
   bool stopped_ = false;
   std::mutex sessions_mutex_;
-  std::list<std::pair<std::shared_ptr<WatchSession>, std::shared_ptr<net::Exchange>>> sessions_;
+  struct OpenWatch {
+    std::shared_ptr<WatchSession> session;
+    std::shared_ptr<net::Exchange> exchange;
+    std::string user;
+  };
+  std::list<OpenWatch> sessions_;
+  Meter meter_;
   struct LogTask {
     std::shared_ptr<std::atomic<bool>> done;
     std::unique_ptr<Task> task;

@@ -41,14 +41,17 @@ std::string list_prefix(const ResourceInfo& resource, std::string_view ns) {
 
 std::string shown(const ResourceInfo& resource, const store::Object& object) {
   const std::string head = fmt::format(R"({{"apiVersion":"{}",)", resource.id.api_version());
-  if (object.value.starts_with(head)) return object.value;
+  return object.value.starts_with(head) ? object.value : to_json(as_shown(resource, object));
+}
+
+Json as_shown(const ResourceInfo& resource, const store::Object& object) {
   Json out = from_stored(object).with("apiVersion", resource.id.api_version());
   // The newer group names some fields of an event otherwise.
   if (resource.id.group == "events.k8s.io") {
     if (out.contains("involvedObject")) out = out.with("regarding", out["involvedObject"]).without("involvedObject");
     if (out.contains("message")) out = out.with("note", out["message"]).without("message");
   }
-  return to_json(out);
+  return out;
 }
 
 }  // namespace slipway::api

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/strings.h"
+#include "cluster/api/structural.h"
 
 namespace slipway::api {
 namespace {
@@ -33,7 +34,8 @@ class Checker {
     metadata();
     const std::string& kind = resource_.id.kind;
     if (resource_.custom) {
-      if (resource_.schema.is_object()) schema(resource_.schema, object_, "");
+      if (resource_.schema.is_object())
+        for (Cause& one : schema_causes(resource_.schema, object_)) add(std::move(one));
       return std::move(causes_);
     }
     if (kind == "Pod") pod();
@@ -179,45 +181,13 @@ class Checker {
     std::size_t storage = 0;
     for (const Json& version : spec["versions"].items()) {
       storage += version["storage"].as_bool() ? 1U : 0U;
-      if (!version.at_path({"schema", "openAPIV3Schema"}).is_object()) add(required("spec.versions[0].schema.openAPIV3Schema"));
+      const Json& schema = version.at_path({"schema", "openAPIV3Schema"});
+      if (!schema.is_object()) add(required("spec.versions[0].schema.openAPIV3Schema"));
+      for (Cause& one : causes_in_schema(schema, "spec.versions[0].schema.openAPIV3Schema")) add(std::move(one));
     }
     if (storage != 1) add(invalid_value("spec.versions", spec["versions"], "must have exactly one version marked as storage version"));
     if (const auto strategy = spec["conversion"]["strategy"].as_string(); strategy != "None")
       add(unsupported_value("spec.conversion.strategy", spec["conversion"]["strategy"], {"None"}));
-  }
-
-  // Types, required fields, enumerations and bounds of a structural schema.
-  void schema(const Json& rule, const Json& value, const std::string& path) {
-    if (value.is_null()) return;
-    const std::string_view type = rule["type"].as_string();
-    const bool int_or_string = rule["x-kubernetes-int-or-string"].as_bool();
-    const bool fits = type.empty() || int_or_string || (type == "object" && value.is_object()) ||
-                      (type == "array" && value.is_array()) || (type == "string" && value.is_string()) ||
-                      (type == "integer" && value.is_int()) || (type == "number" && value.is_number()) ||
-                      (type == "boolean" && value.is_bool());
-    if (!fits) return add({"FieldValueTypeInvalid", path, fmt::format("Invalid value: {}: {} in body must be of type {}", to_json(value), path, type)});
-    if (!rule["enum"].empty() && std::ranges::find(rule["enum"].items(), value) == rule["enum"].items().end()) {
-      std::vector<std::string> known;
-      for (const Json& one : rule["enum"].items()) known.push_back(one.is_string() ? one.str() : to_json(one));
-      add(unsupported_value(path, value, known));
-    }
-    if (rule["minimum"].is_number() && value.is_number() && value.as_double() < rule["minimum"].as_double())
-      add(invalid_value(path, value, fmt::format("{} in body should be greater than or equal to {}", path, to_json(rule["minimum"]))));
-    if (rule["maximum"].is_number() && value.is_number() && value.as_double() > rule["maximum"].as_double())
-      add(invalid_value(path, value, fmt::format("{} in body should be less than or equal to {}", path, to_json(rule["maximum"]))));
-    for (const Json& key : rule["required"].items())
-      if (value.is_object() && !value.contains(key.as_string())) add(required(join_path(path, key.as_string())));
-    for (const auto& property : rule["properties"].members())
-      if (const Json* inner = value.find(property.key()); inner != nullptr && !(path.empty() && property.key() == "metadata"))
-        schema(property.value, *inner, join_path(path, property.key()));
-    if (rule["additionalProperties"].is_object())
-      for (const auto& member : value.members())
-        if (!rule["properties"].contains(member.key())) schema(rule["additionalProperties"], member.value, join_path(path, member.key()));
-    for (std::size_t i = 0; i < value.size() && value.is_array(); ++i) schema(rule["items"], value[i], fmt::format("{}[{}]", path, i));
-  }
-
-  static std::string join_path(const std::string& path, std::string_view key) {
-    return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key);
   }
 
   const ResourceInfo& resource_;

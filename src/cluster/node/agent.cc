@@ -233,8 +233,8 @@ Result<> purge_pods(const NodeConfig& config, sandbox::PodNetworkDriver* network
   const sandbox::CgroupTree cgroups = TRY(sandbox::read_cgroup_tree());
   const std::string folder = config.data + "/pods";
   for (const std::string& uid : list_folder(folder).value_or(std::vector<std::string>())) {
-    if (auto monitor = sandbox::connect_monitor(folder + "/" + uid + "/monitor")) (void)sandbox::send_command(monitor->get(), {.quit = sandbox::QuitMonitor{}});
     TRY(sandbox::kill_cgroup(cgroups, config.cgroup_root + "/pod" + uid));
+    sandbox::quit_monitor(folder + "/" + uid + "/monitor");  // else it writes into folders that are being removed
     TRY(sandbox::remove_namespaces(folder + "/" + uid + "/ns"));
     if (network) TRY(network->release(uid));
   }

@@ -160,13 +160,13 @@ Result<LayerEntries> place_files(const dockerfile::Copy& copy, const std::vector
   return Placer(root, copy, owner).run(sources);
 }
 
-Result<LayerEntries> place_folder(const std::string& path, const Tree& root) {
+Result<LayerEntries> place_folder(const std::string& path, const Tree& root, const std::optional<Owner>& owner) {
   const std::string target = resolve_new(root, path.substr(1));
   if (target.empty()) return LayerEntries{};
   if (const auto there = root.look(target)) return there->type == TarType::folder ? Result<LayerEntries>(LayerEntries{}) : fail(ErrorCode::invalid, fmt::format("/{} is not a directory", target));
   const dockerfile::Copy into{.destination = "/" + target};
   CopySource folder{"", &root, {}, {{"", "", TreeEntry{}}}};
-  return place_files(into, {folder}, root, std::nullopt);
+  return place_files(into, {folder}, root, owner);
 }
 
 Result<oci::Descriptor> write_layer(store::BlobStore& blobs, const LayerEntries& entries) {

@@ -47,7 +47,7 @@ struct Owner {
 // Where the files come to stand over `root`, the image so far.
 Result<LayerEntries> place_files(const dockerfile::Copy& copy, const std::vector<CopySource>& sources, const Tree& root, const std::optional<Owner>& owner);
 // WORKDIR; empty where the folder is there.
-Result<LayerEntries> place_folder(const std::string& path, const Tree& root);
+Result<LayerEntries> place_folder(const std::string& path, const Tree& root, const std::optional<Owner>& owner);
 
 Result<oci::Descriptor> write_layer(store::BlobStore& blobs, const LayerEntries& entries);
 

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 
 #include "base/process.h"
 #include "base/strings.h"
@@ -240,7 +241,19 @@ class Container final {
     }));
     TRY(blob->write(buffer));
     const std::uint64_t size = blob->size();
-    return oci::Descriptor{oci::media::layer_tar, TRY(blob->commit()), size};
+    const store::Digest digest = TRY(blob->commit());
+    keep_unpacked(upper, digest);
+    return oci::Descriptor{oci::media::layer_tar, digest, size};
+  }
+
+  // The next step stacks on these files: as they lie they are what unpacking the layer would give, marks of deleted
+  // files included. Where this does not work out, it is unpacked.
+  void keep_unpacked(const std::string& upper, const store::Digest& digest) const {
+    const std::string& layers = place_.node.config.layers;
+    if (!make_folders(layers, 0700)) return;
+    const UniqueFd fd(::open(upper.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd || ::syncfs(fd.get()) != 0) return;
+    (void)::rename(upper.c_str(), fmt::format("{}/{}", layers, digest.hex()).c_str());
   }
 
   BuildPlace& place_;

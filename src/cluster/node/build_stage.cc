@@ -112,7 +112,9 @@ Result<StepOutcome> StageRunner::carry_out(const Step& step, const std::string& 
   if (const auto* one = std::get_if<dockerfile::Run>(&step.action)) out.layer = TRY(run_step(*one, label, stop));
   if (const auto* one = std::get_if<dockerfile::MakeFolder>(&step.action)) {
     const std::string root = TRY(root_of(now_.layers));
-    const auto entries = TRY(place_folder(one->path, *TRY(FolderTree::open(root))));
+    std::optional<Owner> owner;
+    if (!one->owner.empty()) owner = TRY(parse_owner(one->owner, root));
+    const auto entries = TRY(place_folder(one->path, *TRY(FolderTree::open(root)), owner));
     if (!entries.empty()) out.layer = TRY(write_layer(place_.node.blobs(), entries));
   }
   return out;
