@@ -21,7 +21,7 @@
 #include "main/processes.h"
 #include "main/shim_image.h"
 #include "net/server.h"
-#include "oci/image_store.h"
+#include "oci/registry.h"
 #include "source/git_http.h"
 
 namespace slipway::app {
@@ -61,6 +61,9 @@ class Serve final {
     git_ = std::make_unique<source::GitHttp>(repositories_, *executor_, [this](std::string_view token, const source::RepositoryName&, source::GitAccess) { return may_use_git(token); });
     blobs_ = TRY(store::BlobStore::open_folder(options_.data.blobs()));
     images_ = std::make_unique<oci::ImageStore>(options_.data.names(), *blobs_);
+    registry_ = std::make_unique<oci::Registry>(oci::RegistryConfig{.name = fmt::format("127.0.0.1:{}", options_.ports.registry), .folder = options_.data.serve() + "/registry",
+                                                                    .may_write = [this](std::string_view token) { return may_use_git(token); }},
+                                                *images_, *executor_);
     attempts_ = std::make_unique<hub::Attempts>(options_.data.hub() + "/attempts", *blobs_, logs_, *executor_);
     TRY(open_server());
     TRY(repositories_.recover());
@@ -84,6 +87,7 @@ class Serve final {
     if (manager_) manager_->stop();
     if (api_) api_->stop();
     server_.reset();
+    registry_.reset();
     git_.reset();
     manager_.reset();
     client_.reset();
@@ -167,6 +171,8 @@ class Serve final {
     const auto https = [this](std::shared_ptr<net::Exchange> exchange) { route(std::move(exchange)); };
     std::vector<net::Endpoint> endpoints{{{options_.ports.address, options_.ports.https, true, false}, tls, https},
                                          {{pods_gateway, options_.ports.https, true, true}, tls, https}};
+    const auto registry = [this](std::shared_ptr<net::Exchange> exchange) { registry_->handle(std::move(exchange)); };
+    endpoints.push_back({{"127.0.0.1", options_.ports.registry, false, false}, {}, registry});  // plain: loopback alone
     if (api_) {
       const auto api = [this](std::shared_ptr<net::Exchange> exchange) { api_->handle(std::move(exchange)); };
       endpoints.push_back({{options_.ports.address, options_.ports.api, true, false}, tls, api});
@@ -226,6 +232,7 @@ class Serve final {
   std::unique_ptr<oci::ImageStore> images_;
   hub::Logs logs_{options_.data.hub() + "/logs", *executor_};
   hub::LogRoutes log_routes_{logs_, *executor_};
+  std::unique_ptr<oci::Registry> registry_;
   std::unique_ptr<hub::Attempts> attempts_;
   std::unique_ptr<source::GitHttp> git_;
   std::unique_ptr<kube::Manager> manager_;

@@ -13,14 +13,19 @@
 namespace slipway::oci {
 namespace {
 constexpr std::size_t max_record = 4096;
+
+// localhost and 127.0.0.1 are one registry.
+std::string stored_name(const Reference& reference) {
+  return (reference.registry.starts_with("localhost:") ? "127.0.0.1" + reference.registry.substr(9) : reference.registry) + "/" + reference.repository + ":" + reference.tag;
+}
 }
 
 // Named by the hash of the reference, because a reference may be longer than a file's name.
-std::string ImageStore::file_of(const Reference& reference) const { return fmt::format("{}/{}", folder_, sha256_hex(reference.name() + ":" + reference.tag)); }
+std::string ImageStore::file_of(const Reference& reference) const { return fmt::format("{}/{}", folder_, sha256_hex(stored_name(reference))); }
 
 Result<> ImageStore::tag(const Reference& reference, const store::Digest& manifest) {
   if (reference.tag.empty()) return fail(ErrorCode::invalid, reference.to_string() + " has no tag");
-  return write_file_atomically(file_of(reference), fmt::format("{}:{}\n{}\n", reference.name(), reference.tag, manifest.value), 0644);
+  return write_file_atomically(file_of(reference), fmt::format("{}\n{}\n", stored_name(reference), manifest.value), 0644);
 }
 
 Result<> ImageStore::remove(const Reference& reference) {
