@@ -20,8 +20,17 @@ TEST_CASE("a process that keeps ending is started ever more slowly, one that liv
   CHECK(back_off.after(milliseconds(60'000)) == milliseconds(100));
 }
 
+TEST_CASE("a data folder that the server's user could not reach is refused with what to do") {
+  if (!has_own_serve_user()) return;
+  TempFolder folder;  // nobody else may pass it
+  const auto refused = prepare({folder.path() + "/data"});
+  REQUIRE(!refused);
+  CHECK(refused.error().message.find("chmod o+x " + folder.path()) != std::string::npos);
+}
+
 TEST_CASE("credentials are made once and stay; the token of the kubeconfig is known by its hash alone") {
   TempFolder folder;
+  REQUIRE(::chmod(folder.path().c_str(), 0711) == 0);
   const DataFolder data{folder.path() + "/data"};
   REQUIRE(prepare(data));
   REQUIRE(ensure_credentials(data, {}));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -39,7 +40,11 @@ TEST_CASE("a pod is reached by its address and through its Service; a Service wi
     const auto files = TRY(sandbox::make_namespaces(folder.path() + "/ns", "a", sandbox::PodNetwork::own, [&] { return bridge->attach("pod-a", address); }));
     Child server = TRY(Child::start({.arguments = {"nsenter", "--net=" + files.network, "busybox", "nc", "-ll", "-p", "80", "-e", "/bin/true"}}, Stdio::null, Stdio::null, Stdio::null));
     Result<> reached = fail(ErrorCode::timeout, "");
-    for (int i = 0; i < 500 && !reached; ++i) reached = sandbox::check_tcp(address, 80, std::chrono::seconds(1));
+    // The program needs a moment until it listens; a refusal comes at once.
+    for (int i = 0; i < 500 && !reached; ++i) {
+      reached = sandbox::check_tcp(address, 80, std::chrono::seconds(1));
+      if (!reached) ::poll(nullptr, 0, 20);
+    }
     CHECK_MESSAGE(reached, reached.error().to_string());
 
     const auto table = make_service_table(
