@@ -157,11 +157,25 @@ class Agent final : public NodeAgent {
     const Json pod = pod_of(key.name);
     auto worker = find(key.name);
     if (!worker && pod.is_null()) return kube::Next::done();
+    if (!worker && is_over(pod)) return let_go(pod);
     if (!worker) worker = make(key.name, pod);
     const auto outcome = TRY(at(worker->reconcile(pod), "pod " + key.name));
     if (outcome.left == PodWorker::Left::something) return outcome.next;
     const std::lock_guard lock(mutex_);
     workers_.erase(key.name);
+    return kube::Next::done();
+  }
+
+  static bool is_over(const Json& pod) {
+    const std::string_view phase = pod["status"]["phase"].as_string();
+    return phase == "Succeeded" || phase == "Failed";
+  }
+
+  // A pod that has ended and of which nothing stands here any more (the node's folder is new) is never run again.
+  Result<kube::Next> let_go(const Json& pod) {
+    if (pod["metadata"]["deletionTimestamp"].is_null()) return kube::Next::done();
+    const auto removed = node_.client.remove(kube::resources::pods, kube::key_of(pod), {.uid = pod["metadata"]["uid"].str(), .grace_seconds = 0});
+    if (!removed && removed.error().code != ErrorCode::not_found && removed.error().code != ErrorCode::conflict) return std::unexpected(removed.error());
     return kube::Next::done();
   }
 

@@ -161,6 +161,11 @@ class Node {
 
   void start() { agent_ = NodeAgent::start(config_, api_, *executor_, images_, network_, nullptr).value(); }
   void stop() { agent_.reset(); }
+  // As after `down`: nothing of the pods stays on the machine.
+  void forget() {
+    const auto purged = purge_pods(config_, &network_);
+    REQUIRE_MESSAGE(purged, purged.error().to_string());
+  }
 
   void create(const std::string& name, const std::string& spec) {
     const auto parsed = text::parse_json(spec);
@@ -221,6 +226,23 @@ TEST_CASE("a pod runs to its end: init containers first, environment and volumes
   CHECK(ended["reason"].as_string() == "Error");
   CHECK(ended["message"].as_string() == "bye\n");
   CHECK(node.logs("job") == "made\nof the map\nhello of the map job\n");
+}
+
+TEST_CASE("a pod that has ended is not run again by a node that has forgotten it, and can be deleted") {
+  if (!can_run()) return;
+  Node node;
+  const char* const spec = R"({"restartPolicy":"Never","containers":[{"name":"main","image":"busybox","args":["-c","echo ran"]}]})";
+  node.create("once", spec);
+  const Json before = node.await_phase("once", "Succeeded");
+  node.stop();
+  node.forget();
+  node.start();
+  node.create("after", spec);
+  node.await_phase("after", "Succeeded");  // the node has seen both by now
+  CHECK(node.api().get(kube::resources::pods, {"default", "once"}, {})->at_path({"status"}) == before["status"]);
+  CHECK(node.left_pods().size() == 1);
+  REQUIRE(node.api().remove(kube::resources::pods, {"default", "once"}, {.grace_seconds = 10}));
+  node.await("once", [](const Json& pod) { return pod.is_null(); });
 }
 
 TEST_CASE("a running pod survives the agent, and leaves nothing behind once deleted") {
