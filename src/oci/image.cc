@@ -127,7 +127,8 @@ Result<ImageConfiguration> read_configuration(const store::BlobStore& blobs, con
 
 Result<store::Digest> write_image(store::BlobStore& blobs, const ImageConfiguration& configuration, const std::vector<Descriptor>& layers) {
   const std::string text = configuration.to_text();
-  const Manifest manifest{media::manifest, {media::config, TRY(blobs.put(text)), text.size()}, layers};
+  const store::Digest config = TRY(blobs.put(text));
+  const Manifest manifest{media::manifest, {media::config, config, text.size()}, layers};
   return blobs.put(manifest.to_text());
 }
 

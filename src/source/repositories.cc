@@ -38,7 +38,8 @@ Json Push::to_json() const {
 Result<Push> Push::from_json(const Json& value) {
   const auto& ref = value["ref"];
   if (!ref.is_string()) return fail(ErrorCode::invalid, "a push without a ref");
-  return Push{"", TRY(RepositoryName::parse(value["namespace"].as_string(), value["repository"].as_string())), ref.str(), value["before"].str(), value["after"].str()};
+  auto repository = TRY(RepositoryName::parse(value["namespace"].as_string(), value["repository"].as_string()));
+  return Push{"", std::move(repository), ref.str(), value["before"].str(), value["after"].str()};
 }
 
 Result<> PushJournal::add(Push push, Wall now) {

@@ -68,7 +68,8 @@ class Parser final {
       }
       if (word("range")) {
         skip_blanks();
-        Part range{.kind = Part::Kind::range, .text = {}, .path = TRY(path(depth)), .body = {}};
+        Part range{.kind = Part::Kind::range, .text = {}, .path = {}, .body = {}};
+        range.path = TRY(path(depth));
         skip_blanks();
         TRY(expect('}'));
         range.body = TRY(parts(true, depth + 1));
@@ -94,8 +95,10 @@ class Parser final {
       skip_blanks();
       if (at_ >= text_.size()) return error("unclosed action: } is missing");
       if (text_[at_] == '}') return ++at_, Result<>{};
-      if (text_[at_] == '"' || text_[at_] == '\'') out.push_back({.kind = Part::Kind::text, .text = TRY(quoted()), .path = {}, .body = {}});
-      else out.push_back({.kind = Part::Kind::path, .text = {}, .path = TRY(path(depth)), .body = {}});
+      Part part;
+      if (text_[at_] == '"' || text_[at_] == '\'') part.text = TRY(quoted());
+      else part.kind = Part::Kind::path, part.path = TRY(path(depth));
+      out.push_back(std::move(part));
     }
   }
 
@@ -104,7 +107,7 @@ class Parser final {
     Path out;
     if (peek('$')) out.from_root = true, ++at_;
     else if (peek('@')) ++at_;
-    else if (at_ < text_.size() && is_name(text_[at_])) out.selectors.push_back({.names = {TRY(name())}, .left = {}, .right = {}});
+    else if (at_ < text_.size() && is_name(text_[at_])) out.selectors.push_back(field(name()));
     while (at_ < text_.size() && (text_[at_] == '.' || text_[at_] == '[')) {
       if (text_[at_] == '[') {
         out.selectors.push_back(TRY(bracket(depth)));
@@ -117,7 +120,7 @@ class Parser final {
         if (peek('[')) continue;
       }
       if (peek('*')) ++at_, out.selectors.push_back({.kind = Selector::Kind::any, .left = {}, .right = {}});
-      else if (at_ < text_.size() && (is_name(text_[at_]) || text_[at_] == '\\')) out.selectors.push_back({.names = {TRY(name())}, .left = {}, .right = {}});
+      else if (at_ < text_.size() && (is_name(text_[at_]) || text_[at_] == '\\')) out.selectors.push_back(field(name()));
       else if (!peek('[') && !ends()) return error("a field's name is expected behind the dot");
     }
     if (!ends()) return error("unrecognized character in action");
@@ -161,7 +164,8 @@ class Parser final {
 
   Result<Selector> filter(std::size_t depth) {
     TRY(expect('('));
-    Selector out{.kind = Selector::Kind::filter, .left = TRY(operand(depth)), .right = {}};
+    Selector out{.kind = Selector::Kind::filter, .left = {}, .right = {}};
+    out.left = TRY(operand(depth));
     skip_blanks();
     for (const std::string_view sign : {"==", "!=", "<=", ">=", "<", ">"})
       if (text_.substr(at_).starts_with(sign)) {
@@ -204,7 +208,13 @@ class Parser final {
   }
 
   // "a\.b" is one name.
-  Result<std::string> name() {
+  static Selector field(std::string name) {
+    Selector out;
+    out.names.push_back(std::move(name));
+    return out;
+  }
+
+  std::string name() {
     std::string out;
     while (at_ < text_.size() && (is_name(text_[at_]) || (text_[at_] == '\\' && at_ + 1 < text_.size()))) {
       if (text_[at_] == '\\') ++at_;

@@ -103,7 +103,8 @@ class PipelineRuns final {
     Json params = TRY(resolve_params(spec["params"], run["spec"]["params"], fmt::format("PipelineRun {}", name)));
     for (const Json& given : run["spec"]["params"].items())
       if (!params.contains(given["name"].as_string())) params = params.with(given["name"].as_string(), given["value"]);
-    RunView view{run, TRY(Pipeline::decode(spec)), std::move(params), {}};
+    Pipeline pipeline = TRY(Pipeline::decode(spec));
+    RunView view{run, std::move(pipeline), std::move(params), {}};
     for (const Json& child : tasks_.owned_by(run["metadata"]["uid"].as_string())) view.children[child["metadata"]["labels"]["tekton.dev/pipelineTask"].str()] = child;
     return view;
   }

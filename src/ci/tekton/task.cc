@@ -42,7 +42,8 @@ Result<TaskStep> decode_step(const Json& value, std::size_t index) {
   TaskStep step{.name = value["name"].str(fmt::format("unnamed-{}", index)), .image = value["image"].str(), .script = value["script"].str(), .working_dir = value["workingDir"].str(),
                 .command = strings_of(value["command"]), .args = strings_of(value["args"]), .env = value["env"], .env_from = value["envFrom"], .volume_mounts = value["volumeMounts"],
                 .security_context = value["securityContext"], .resources = value["computeResources"].is_null() ? value["resources"] : value["computeResources"],
-                .image_pull_policy = value["imagePullPolicy"], .timeout_seconds = TRY(parse_duration(value["timeout"].as_string(), 0))};
+                .image_pull_policy = value["imagePullPolicy"]};
+  step.timeout_seconds = TRY(parse_duration(value["timeout"].as_string(), 0));
   if (step.name.empty()) step.name = fmt::format("unnamed-{}", index);
   if (step.image.empty()) return fail(ErrorCode::invalid, fmt::format("missing field(s): steps[{}].image", index));
   if (!step.script.empty() && !step.command.empty()) return fail(ErrorCode::invalid, fmt::format("script cannot be used with command: steps[{}].script", index));
@@ -79,7 +80,9 @@ Result<std::vector<std::string>> Task::results_of(const Json& spec) {
 
 Result<Task> Task::decode(const Json& spec) {
   TRY(only_fields(spec, {"description", "displayName", "params", "steps", "stepTemplate", "results", "workspaces", "volumes"}, "taskSpec"));
-  Task task{.params = spec["params"], .steps = {}, .workspaces = TRY(workspaces_of(spec)), .results = TRY(results_of(spec)), .volumes = spec["volumes"]};
+  Task task{.params = spec["params"], .steps = {}, .workspaces = {}, .results = {}, .volumes = spec["volumes"]};
+  task.workspaces = TRY(workspaces_of(spec));
+  task.results = TRY(results_of(spec));
   if (spec["steps"].empty()) return fail(ErrorCode::invalid, "missing field(s): steps");
   if (spec["steps"].size() > max_steps) return fail(ErrorCode::too_large, fmt::format("more than {} steps", max_steps));
   std::set<std::string> names;

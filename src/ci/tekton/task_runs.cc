@@ -172,7 +172,8 @@ class TaskRuns final {
   }
 
   Result<Next> start_pod(Job& job) {
-    PodRequest request{.task_run = job.run, .task_name = job.task_name, .task = TRY(Task::decode(job.spec)), .workspaces = job.workspaces, .attempt = attempt_of(job.run),
+    Task task = TRY(Task::decode(job.spec));
+    PodRequest request{.task_run = job.run, .task_name = job.task_name, .task = std::move(task), .workspaces = job.workspaces, .attempt = attempt_of(job.run),
                        .pod_name = pod_name_of(job.run), .shim_image = dependencies_.shim_image, .hub = dependencies_.hub, .pin = dependencies_.pin, .reports = {}, .image_commands = {}};
     for (const auto glob : split(job.run["metadata"]["annotations"][reports_annotation].as_string(), ','))
       if (!trim(glob).empty()) request.reports.emplace_back(trim(glob));

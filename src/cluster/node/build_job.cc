@@ -87,7 +87,8 @@ class Job final {
     if (!last.author.empty()) json = json.with("author", last.author);
     const std::string text = text::to_json(json);
     store::BlobStore& blobs = place_.node.blobs();
-    const oci::Manifest manifest{oci::media::manifest, {oci::media::config, TRY(blobs.put(text)), text.size()}, result.layers};
+    const store::Digest config = TRY(blobs.put(text));
+    const oci::Manifest manifest{oci::media::manifest, {oci::media::config, config, text.size()}, result.layers};
     const store::Digest digest = TRY(blobs.put(manifest.to_text()));
     TRY(place_.node.images.tag(request_.image, digest));
     place_.log.line(fmt::format("image {} is {}", request_.image.to_string(), digest.value));

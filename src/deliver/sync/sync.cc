@@ -78,7 +78,8 @@ class Sync final {
     const bool has_pipeline = !TRY(dependencies_.commits.files(app.key.ns, app.repository, commit, ".tekton")).empty();
     const CommitVerdict verdict = judge_commit(has_pipeline, app.pipeline, runs_of(app, commit), task_runs_.list(app.key.ns));
     if (verdict.kind != CommitVerdict::Kind::go) return verdict.message;
-    app.desired = {commit, TRY(ensure_release(app, commit, verdict, files))};
+    const std::string release = TRY(ensure_release(app, commit, verdict, files));
+    app.desired = {commit, release};
     app.message.clear();
     return "";
   }
