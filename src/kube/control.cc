@@ -208,8 +208,9 @@ void Informer::observed_gone(const Json& object) { drop(object); }
 
 Queue::Queue(Executor& executor, std::string name, Metrics* metrics) : executor_(executor), monitor_(executor.make_monitor()) {
   if (!metrics) return;
-  added_ = &metrics->counter("slipway_queue_added_total", "Keys added to a controller's queue", {{"queue", name}});
-  retried_ = &metrics->counter("slipway_queue_retries_total", "Keys that failed and wait for another try", {{"queue", name}});
+  added_ = &metrics->counter("workqueue_adds_total", "Keys added to a controller's queue", {{"name", name}});
+  retried_ = &metrics->counter("workqueue_retries_total", "Keys that failed and wait for another try", {{"name", name}});
+  depth_ = &metrics->gauge("workqueue_depth", "Keys that wait", {{"name", name}});
 }
 
 void Queue::add(const ObjectKey& key) {
@@ -219,8 +220,13 @@ void Queue::add(const ObjectKey& key) {
     again_.insert(key);
   } else if (queued_.insert(key).second) {
     ready_.push_back(key);
+    tell_depth();
     monitor_->notify_all();
   }
+}
+
+void Queue::tell_depth() {
+  if (depth_) depth_->set(static_cast<double>(ready_.size()));
 }
 
 void Queue::add_after(const ObjectKey& key, std::chrono::nanoseconds delay) {
@@ -266,6 +272,7 @@ std::optional<ObjectKey> Queue::take(std::stop_token stop) {
   }
   ObjectKey key = ready_.front();
   ready_.pop_front();
+  tell_depth();
   queued_.erase(key);
   active_.insert(key);
   return key;
@@ -275,6 +282,7 @@ void Queue::done(const ObjectKey& key) {
   const Guard guard(*monitor_);
   active_.erase(key);
   if (again_.erase(key) && queued_.insert(key).second) ready_.push_back(key);
+  tell_depth();
   monitor_->notify_all();
 }
 
@@ -287,7 +295,7 @@ Controller::Controller(Executor& executor, std::string name, Reconcile reconcile
     : executor_(executor), name_(std::move(name)), reconcile_(std::move(reconcile)), workers_(workers), queue_(executor, name_, metrics) {
   if (!metrics) return;
   errors_ = &metrics->counter("slipway_reconcile_errors_total", "Reconciles that ended with an error", {{"controller", name_}});
-  seconds_ = &metrics->histogram("slipway_reconcile_duration_seconds", "Time of one reconcile", {{"controller", name_}});
+  seconds_ = &metrics->histogram("workqueue_work_duration_seconds", "Time of one reconcile", {{"name", name_}});
 }
 
 Controller::~Controller() { request_stop(); }

@@ -82,6 +82,7 @@ class Queue final {
 
  private:
   std::optional<Steady> move_due();  // when the next delayed key is due
+  void tell_depth();
 
   Executor& executor_;
   std::unique_ptr<Monitor> monitor_;
@@ -91,6 +92,7 @@ class Queue final {
   std::map<ObjectKey, int> failures_;
   Counter* added_ = nullptr;
   Counter* retried_ = nullptr;
+  Counter* depth_ = nullptr;
 };
 
 using Reconcile = std::function<Result<Next>(const ObjectKey& key, std::stop_token stop)>;

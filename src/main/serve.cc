@@ -143,7 +143,7 @@ class Serve final {
     node_logs_ = std::make_unique<RemoteNodeLogs>(TRY(net::make_client({true, "127.0.0.1", node_port}, {.pinned_sha256 = credentials_.server_pin})), credentials_.node_port_token);
     files_ = store::make_system_files();
     api::ApiConfig config{.folder = options_.data.api(), .ca_pem = credentials_.ca_pem, .port = options_.ports.api, .tokens = tokens_.get(),
-                          .account_tokens = account_tokens_.get(), .logs = node_logs_.get()};
+                          .account_tokens = account_tokens_.get(), .logs = node_logs_.get(), .metrics = &metrics_};
     config.on_store_failure = [](const Error& error) {
       log::error("The store failed; the process ends so that nothing is acknowledged that is not durable", {{"reason", error.to_string()}});
       std::_Exit(3);

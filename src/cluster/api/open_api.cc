@@ -99,6 +99,18 @@ void add_paths(const ResourceInfo& one, std::vector<text::JsonMember>& paths) {
                                                      {"patch", operation(one, "patch", true)}, {"delete", operation(one, "delete", true)}}));
 }
 
+// Protobuf on the wire: a tag, a length, bytes.
+std::string bytes_field(unsigned number, std::string_view bytes) {
+  std::string out;
+  const auto varint = [&](std::size_t value) {
+    for (; value > 0x7F; value >>= 7U) out += static_cast<char>((value & 0x7FU) | 0x80U);
+    out += static_cast<char>(value);
+  };
+  varint(number << 3U | 2U);
+  varint(bytes.size());
+  return out + std::string(bytes);
+}
+
 // Version 2 keeps definitions elsewhere and knows no oneOf.
 Json as_v2(const Json& rule) {
   if (rule.is_array()) {
@@ -158,6 +170,21 @@ Json open_api_v2(const std::vector<ResourcePointer>& resources) {
   }
   return Json::object({{"swagger", "2.0"}, {"info", Json::object({{"title", "Kubernetes"}, {"version", "v1.36.3"}})}, {"paths", Json::object(std::move(paths))},
                        {"definitions", as_v2(components_of(resources))}});
+}
+
+// Source: gnostic's OpenAPIv2.proto. Definitions are left to version 3: this one is asked whether fields are checked.
+std::string open_api_v2_protobuf(const std::vector<ResourcePointer>& resources) {
+  const std::string query = bytes_field(2, "query") + bytes_field(4, "fieldValidation") + bytes_field(6, "string");
+  const std::string checked = bytes_field(8, bytes_field(1, bytes_field(2, bytes_field(3, query))));
+  std::string paths;
+  for (const ResourcePointer& one : resources) {
+    if (!one->stored) continue;
+    const std::string kind = fmt::format("group: '{}'\nversion: {}\nkind: {}\n", one->id.group, one->id.version, one->id.kind);
+    const std::string mark = bytes_field(13, bytes_field(1, "x-kubernetes-group-version-kind") + bytes_field(2, bytes_field(2, kind)));
+    const std::string path = fmt::format("/{}/{}{}/{{name}}", place_of(*one), one->id.namespaced ? "namespaces/{namespace}/" : "", one->id.plural);
+    paths += bytes_field(2, bytes_field(1, path) + bytes_field(2, bytes_field(8, checked + mark)));
+  }
+  return bytes_field(1, "2.0") + bytes_field(2, bytes_field(1, "Kubernetes") + bytes_field(2, "v1.36.3")) + bytes_field(8, paths) + bytes_field(9, "");
 }
 
 }  // namespace slipway::api

@@ -244,8 +244,9 @@ Answer<Reply> ApiServer::path(const Request& request) const {
   else if (path == "/openapi/v3" || path == "/openapi/v3/") out = open_api_index(all);
   else if (path.starts_with("/openapi/v3/")) out = open_api_group(all, std::string_view(path).substr(12));
   else if (path == "/openapi/v2") {
-    if (!request.accept.empty() && request.accept.find("json") == std::string::npos && request.accept.find("*/*") == std::string::npos)
-      return std::unexpected(Failure(406, "NotAcceptable", "only the following media types are accepted: application/json"));
+    // Clients ask with an @, which is no media type; the answer's type is one.
+    if (request.accept.find("json") == std::string::npos && request.accept.find("proto-openapi.spec.v2") != std::string::npos)
+      return Reply{200, open_api_v2_protobuf(all), "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"};
     out = open_api_v2(all);
   }
   if (out.is_null()) return std::unexpected(missing);
