@@ -117,6 +117,29 @@ def run_scripts(names, flags=()):
     return rows
 
 
+def contract():
+    """The API's cases against the API alone."""
+    began = time.time()
+    build("asan", ["api_only"])
+    done = subprocess.run([sys.executable, ROOT / "tests" / "contract" / "run.py", "--serve", BUILD / "asan" / "bin" / "api_only"], capture_output=True, text=True, cwd=ROOT)
+    found = re.search(r"(\d+) cases, (\d+) failed", done.stdout)
+    cases, failed = (int(found[1]), int(found[2])) if found else (1, 1)
+    if done.returncode and not failed:
+        failed = 1
+    return [("contract", cases - min(failed, cases), failed, 0, time.time() - began, done.stdout + done.stderr if failed else "")]
+
+
+# Folders whose promises are about threads.
+THREADED = ["test_store", "test_net", "test_kube", "test_run", "test_ci_tekton", "test_hub"]
+
+
+def threads():
+    """The same unit tests under ThreadSanitizer."""
+    build("tsan", THREADED)
+    rows = [run_unit(BUILD / "tsan" / "bin" / name) for name in THREADED]
+    return [(f"{name} (tsan)", *rest) for name, *rest in rows]
+
+
 def test(options):
     began = time.time()
     build("asan")
@@ -126,6 +149,8 @@ def test(options):
     with ThreadPoolExecutor(max_workers=int(jobs())) as pool:
         rows += list(pool.map(run_unit, binaries))
     if not options.quick:
+        rows += contract()
+        rows += threads()
         build("release")
         rows += run_scripts(sorted(p.name for p in (ROOT / "tests").glob("*_system.py")))
         rows += run_scripts(["story.py"], ["--isolated"])
