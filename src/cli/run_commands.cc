@@ -108,6 +108,10 @@ class LogFollower final {
     const std::string uid = task["metadata"]["uid"].str(), name = task["metadata"]["labels"]["tekton.dev/pipelineTask"].str();
     const Json& earlier = task["status"]["retriesStatus"];
     for (std::size_t i = 0; i < earlier.size(); ++i) begin_attempt(fmt::format("{}-{}", uid, i), earlier[i]["steps"], name);
+    if (const std::string build = task["status"]["imageBuild"].str(); !build.empty()) {
+      if (const auto object = client_.get(kube::resources::image_builds, {ns_, build})) begin_attempt((*object)["metadata"]["uid"].str(), task["status"]["steps"], name);
+      return;
+    }
     if (task["status"]["podName"].as_string().empty()) return;
     begin_attempt(fmt::format("{}-{}", uid, earlier.size()), task["status"]["steps"], name);
   }

@@ -10,6 +10,7 @@
 #include "cluster/network/proxy.h"
 #include "cluster/node/agent.h"
 #include "cluster/node/build.h"
+#include "main/build_logs.h"
 #include "main/credentials.h"
 #include "main/images.h"
 #include "main/node_logs.h"
@@ -64,7 +65,11 @@ class Node final {
     agent_ = TRY(cluster::NodeAgent::start(config, *client_, *executor_, *images_, *network_, &metrics_));
     blobs_ = TRY(store::BlobStore::open_folder(options_.data.blobs()));
     names_ = std::make_unique<oci::ImageStore>(options_.data.names(), *blobs_);
-    builder_ = TRY(cluster::ImageBuilder::start(builder_config(options_.data), *client_, *executor_, *images_, *names_, *network_, &metrics_));
+    build_logs_ = std::make_unique<BuildLogs>(*client_, TRY(kube::load_kubeconfig(options_.kubeconfig)).bearer_token, *executor_);
+    cluster::BuilderConfig builder = builder_config(options_.data);
+    builder.on_log_begin = [this](const std::string& uid, const std::string& path) { build_logs_->begin(uid, path); };
+    builder.on_log_end = [this](const std::string& uid) { build_logs_->end(uid); };
+    builder_ = TRY(cluster::ImageBuilder::start(std::move(builder), *client_, *executor_, *images_, *names_, *network_, &metrics_));
     logs_ = std::make_unique<NodeLogs>(*agent_, *executor_, credentials.node_port_token);
     const net::TlsServerConfig tls{credentials.server_certificate_pem, credentials.server_key_pem, ""};
     server_ = TRY(net::Server::start({{{"127.0.0.1", node_port, true, false}, tls, [this](std::shared_ptr<net::Exchange> e) { logs_->handle(std::move(e)); }}}));
@@ -104,6 +109,7 @@ class Node final {
   std::unique_ptr<cluster::NodeAgent> agent_;
   std::unique_ptr<store::BlobStore> blobs_;
   std::unique_ptr<oci::ImageStore> names_;
+  std::unique_ptr<BuildLogs> build_logs_;
   std::unique_ptr<cluster::ImageBuilder> builder_;
   std::unique_ptr<NodeLogs> logs_;
   std::unique_ptr<net::Server> server_;

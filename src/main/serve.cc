@@ -200,7 +200,7 @@ class Serve final {
   }
 
   void serve_log(std::shared_ptr<net::Exchange> exchange) {
-    if (auto allowed = may_use_git(source::token_of(exchange->head().headers)); !allowed) return answer(*exchange, 401, "a token is needed");
+    if (auto allowed = may_use_logs(*exchange); !allowed) return answer(*exchange, 401, "a token is needed");
     log_routes_.handle(std::move(exchange));
   }
 
@@ -213,6 +213,14 @@ class Serve final {
     if (token.empty()) return fail(ErrorCode::unauthenticated, "a token is needed: the password of the kubeconfig's user");
     const auto identity = TRY(tokens_->authenticate(token));
     return identity.in_group("system:masters") ? Result<>{} : fail(ErrorCode::forbidden, identity.user + " may not do this");
+  }
+
+  // The administrator reads and writes; a node brings the logs of its builds.
+  Result<> may_use_logs(const net::Exchange& exchange) const {
+    const std::string token = source::token_of(exchange.head().headers);
+    if (exchange.head().method != "GET" && !token.empty())
+      if (const auto identity = tokens_->authenticate(token); identity && identity->in_group("system:nodes")) return {};
+    return may_use_git(token);
   }
 
   const ServeOptions& options_;

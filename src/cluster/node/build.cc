@@ -142,6 +142,7 @@ class Builder final : public ImageBuilder {
     auto outcome = [&]() -> Result<BuiltImage> {
       const std::string path = build_log_path(node_.config.data, running.key.ns, running.key.name);
       const auto log = TRY(BuildLog::open(path, goes_on ? BuildLog::Begin::behind : BuildLog::Begin::anew));
+      if (node_.config.on_log_begin) node_.config.on_log_begin(uid, path);
       if (goes_on) log->line("the build goes on after a restart of the node");
       BuildPlace place(node_, uid, running.key.ns, *log, node_.executor.clock().steady() + max_build_time, [&](StepReport step) {
         {
@@ -156,6 +157,7 @@ class Builder final : public ImageBuilder {
     }();
     if (const auto cleaned = clean_up_build(node_, uid); !cleaned) log::warn("cannot remove what a build left", {{"build", running.key.to_string()}, {"error", cleaned.error().to_string()}});
     if (stop.stop_requested()) return;  // the next start goes on with it
+    if (node_.config.on_log_end) node_.config.on_log_end(uid);
     {
       const std::lock_guard lock(running.mutex);
       running.outcome = std::move(outcome);

@@ -24,6 +24,9 @@ struct BuilderConfig {
   std::string data;    // the node's folder
   std::string layers;  // where unpacked layers lie (oci::RootfsStore)
   std::string cgroup_root = "/slipway";
+  // Told of each build's log file when it is opened, and when the build writes no more to it. May be empty.
+  std::function<void(const std::string& uid, const std::string& path)> on_log_begin = {};
+  std::function<void(const std::string& uid)> on_log_end = {};
 };
 
 inline constexpr std::size_t max_builds_at_once = 2;

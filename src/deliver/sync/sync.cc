@@ -34,6 +34,7 @@ class Sync final {
         releases_(manager.informer(kube::resources::releases)),
         runs_(manager.informer(kube::resources::pipeline_runs)),
         task_runs_(manager.informer(kube::resources::task_runs)),
+        repositories_(manager.informer(kube::resources::repositories)),
         target_(manager) {}
 
   Result<Next> reconcile(const ObjectKey& key) {
@@ -70,6 +71,12 @@ class Sync final {
     return next;
   }
 
+  // What the repository says of a commit whose pipeline could not be read.
+  std::string problem_of(const AppState& app, const std::string& commit) const {
+    const std::string message = repositories_.get({app.key.ns, app.repository})["status"]["message"].str();
+    return message.starts_with("commit " + commit.substr(0, 10)) ? message : "";
+  }
+
   // Sets app.desired to the release of the commit, once its run allows it; answers what holds it back.
   Result<std::string> choose_release(AppState& app, const std::string& commit) {
     app.pin_to(commit);
@@ -77,6 +84,8 @@ class Sync final {
     const cd::Files files = TRY(dependencies_.commits.files(app.key.ns, app.repository, commit, app.path));
     const bool has_pipeline = !TRY(dependencies_.commits.files(app.key.ns, app.repository, commit, ".tekton")).empty();
     const CommitVerdict verdict = judge_commit(has_pipeline, app.pipeline, runs_of(app, commit), task_runs_.list(app.key.ns));
+    if (verdict.kind == CommitVerdict::Kind::wait && verdict.run.empty())
+      if (std::string problem = problem_of(app, commit); !problem.empty()) return problem;
     if (verdict.kind != CommitVerdict::Kind::go) return verdict.message;
     const std::string release = TRY(ensure_release(app, commit, verdict, files));
     app.desired = {commit, release};
@@ -259,6 +268,7 @@ class Sync final {
   kube::Informer& releases_;
   kube::Informer& runs_;
   kube::Informer& task_runs_;
+  kube::Informer& repositories_;
   Target target_;
   const Wall started_ = manager_.clock().now();
 };
@@ -277,6 +287,9 @@ std::function<void(const std::string&, const std::string&)> register_sync(kube::
     for (const Json& app : apps.list(ns))
       if (app["spec"]["repository"].as_string() == repository) controller.enqueue(kube::key_of(app));
   };
+  manager.informer(kube::resources::repositories).on_change([of_repository](const Json& before, const Json& after) {
+    if (before["status"]["message"] != after["status"]["message"] && !after.is_null()) of_repository(kube::key_of(after).ns, kube::key_of(after).name);
+  });
   for (const auto* resource : {&kube::resources::pipeline_runs})
     manager.informer(*resource).on_change([of_repository](const Json& before, const Json& after) {
       const Json& run = after.is_null() ? before : after;
