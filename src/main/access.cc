@@ -86,8 +86,11 @@ class PlaneAccess final : public Access {
 
 std::string words_of(const auth::Attributes& wanted) {
   if (!wanted.path.empty()) return fmt::format("{} {}", wanted.verb, wanted.path);
-  return fmt::format("{} {}{}{}.{} \"{}\" in the namespace \"{}\"", wanted.verb, wanted.resource, wanted.subresource.empty() ? "" : "/", wanted.subresource, wanted.group, wanted.name,
-                     wanted.ns);
+  std::string words = fmt::format("{} {}", wanted.verb, wanted.resource);
+  if (!wanted.subresource.empty()) words += "/" + wanted.subresource;
+  if (!wanted.group.empty()) words += "." + wanted.group;
+  words += fmt::format(" \"{}\"", wanted.name);
+  return wanted.ns.empty() ? words : fmt::format("{} in the namespace \"{}\"", words, wanted.ns);
 }
 
 }  // namespace
