@@ -188,7 +188,7 @@ Result<WebhookHead> read_webhook_head(const net::Headers& headers, std::optional
       break;
     case Provider::gitlab:
       head.event = headers.get("X-Gitlab-Event");
-      head.signs_id = headers.has("webhook-signature");
+      head.binds_id = true;
       id = first_of(headers, {"webhook-id", "Idempotency-Key", "X-Gitlab-Event-UUID"});
       break;
     case Provider::bitbucket:

@@ -32,7 +32,7 @@ struct WebhookHead {
   WebhookKind kind = WebhookKind::other;
   std::string event;     // as the forge names it
   std::string delivery;  // the forge's id of this delivery
-  bool signs_id = false; // the id is part of what is signed
+  bool binds_id = false;  // who can send another id with this body knows the secret anyway
 };
 
 struct RefChange {
