@@ -66,6 +66,7 @@ class Connected final {
  private:
   struct State {
     Json spec;
+    std::string request;
     bool woken = false;
     Steady due{};
     Steady status_at{};
@@ -76,9 +77,11 @@ class Connected final {
   bool begin(const ObjectKey& key, const Json& object) {
     const std::lock_guard lock(mutex_);
     State& state = states_[key];
-    const bool changed = state.spec != object["spec"];
+    const std::string request = request_of(object);
+    const bool changed = state.spec != object["spec"] || state.request != request;
     if (!changed && !state.woken && manager_.clock().steady() < state.due) return false;
-    if (changed) state.failures = 0;
+    if (changed) state.failures = 0, state.status_at = {};
+    state.request = request;
     if (state.woken) state.waits = 0;
     state.woken = false;
     state.spec = object["spec"];
@@ -130,6 +133,8 @@ class Connected final {
     return write(key, object, source, {"True", "Fetched", ""}, pause);
   }
 
+  static std::string request_of(const Json& object) { return object["metadata"]["annotations"][fetch_annotation].str(); }
+
   static Json describe(const Delivery& delivery) {
     return Json::object({{"provider", name_of(delivery.provider)}, {"id", delivery.id}, {"time", format_rfc3339(delivery.arrived)}});
   }
@@ -178,7 +183,8 @@ class Connected final {
     return object["status"]["conditions"] != Json::array({ready});
   }
 
-  Result<Next> write(const ObjectKey& key, const Json& object, const Json& source, const Ready& ready, std::chrono::milliseconds pause) {
+  Result<Next> write(const ObjectKey& key, const Json& object, Json source, const Ready& ready, std::chrono::milliseconds pause) {
+    if (const std::string request = request_of(object); !request.empty()) source = source.with("observedRequest", request);
     const Json one = condition(object, ready, format_rfc3339(manager_.clock().now()));
     const Steady now = manager_.clock().steady();
     {
@@ -288,7 +294,7 @@ std::function<void(const ObjectKey&)> register_connected(kube::Manager& manager,
   auto& controller = manager.controller("connected-repository", [state](const ObjectKey& key, const std::stop_token& stop) { return state->reconcile(key, stop); }, workers);
   manager.informer(kube::resources::repositories).on_change([&controller](const Json& before, const Json& after) {
     if (after.is_null()) controller.enqueue(kube::key_of(before));
-    else if (!after["spec"]["connect"].is_null() && before["spec"] != after["spec"]) controller.enqueue(kube::key_of(after));
+    else if (!after["spec"]["connect"].is_null() && (before["spec"] != after["spec"] || before["metadata"]["annotations"] != after["metadata"]["annotations"])) controller.enqueue(kube::key_of(after));
   });
   // Those whose object went while nobody looked.
   for (const auto& name : repositories.list())

@@ -17,6 +17,8 @@ using text::Json;
 constexpr std::chrono::seconds default_poll{60}, min_poll{5}, max_poll{24 * 3600};
 constexpr const char* origin_annotation = "slipway.dev/origin";  // of a Secret: the only origin that it is sent to
 
+constexpr const char* fetch_annotation = "slipway.dev/fetch-requested-at";  // of a Repository: any new value asks for one fetch
+
 // spec.connect of a Repository.
 struct ConnectSpec {
   source::RemoteUrl url;
