@@ -266,7 +266,7 @@ class Test:
 
     def mirror_takes_no_push(self):
         url = f"https://x:{self.system.token}@127.0.0.1:{self.system.https_port}/git/default/app.git"
-        done = subprocess.run(["git", "-c", f"http.sslCAInfo={self.system.ca_file}", "push", url, "main:other"], cwd=self.server.work, capture_output=True, text=True)
+        done = subprocess.run(["git", "push", url, "main:other"], cwd=self.server.work, capture_output=True, text=True, env={**os.environ, "GIT_SSL_CAINFO": str(self.system.ca_file)})
         check(done.returncode != 0 and "403" in done.stderr, f"a push to a mirror: {done.stderr}")
         self.holds("a connected repository takes no push")
 
