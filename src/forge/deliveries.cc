@@ -17,7 +17,7 @@ namespace {
 using text::Json;
 
 constexpr std::size_t max_file = 512 * 1024 * 1024;
-constexpr std::size_t spare_lines = 10'000;  // written before the file is made anew
+constexpr std::size_t spare_bytes = 16 * 1024 * 1024;  // written before the file is made anew
 
 std::int64_t seconds_of(Wall time) { return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count(); }
 
@@ -70,7 +70,7 @@ void Deliveries::load(std::string_view text) {
     if (!settles) continue;
     const auto found = repository ? seen_.find(*repository) : seen_.end();
     if (found == seen_.end()) continue;
-    std::erase_if(found->second.pending, [&](const Delivery& one) {
+    pending_ -= std::erase_if(found->second.pending, [&](const Delivery& one) {
       return std::ranges::any_of((*value)["ids"].items(), [&](const Json& id) { return id.as_string() == one.id; });
     });
   }
@@ -93,7 +93,8 @@ void Deliveries::take(const Delivery& delivery) {
     seen.marks.insert(marks.begin(), marks.end());
     seen.by_age.emplace_back(delivery.arrived, std::move(marks));
   }
-  if (seen.pending.size() >= max_pending) return;
+  if (seen.pending.size() >= max_pending || pending_ >= max_pending_of_all) return;
+  ++pending_;
   seen.pending.push_back(delivery);
   seen.pending.back().sequence = next_++;
 }
@@ -111,14 +112,13 @@ Result<> Deliveries::append(const std::string& line) {
   auto written = write_all(file_.get(), line);
   if (written && ::fdatasync(file_.get()) != 0) written = fail_errno("cannot write", path_);
   if (!written) file_.reset();
-  else ++lines_;
+  else bytes_ += line.size();
   return written;
 }
 
 // The file anew, with what still counts: the day's marks (as deliveries without changes) and what is pending.
 Result<> Deliveries::compact() {
   std::string text;
-  lines_ = 0;
   for (auto& [repository, seen] : seen_) {
     expire(seen);
     std::vector<Json> marks;
@@ -127,14 +127,14 @@ Result<> Deliveries::compact() {
       for (const std::string& mark : of_one) row.emplace_back(mark);
       marks.push_back(Json::array(std::move(row)));
     }
-    if (!marks.empty()) text += text::to_json(Json::object({{"namespace", repository.ns}, {"repository", repository.name}, {"marks", Json::array(std::move(marks))}})) + "\n", ++lines_;
-    for (const Delivery& one : seen.pending) text += text::to_json(json_of(one)) + "\n", ++lines_;
+    if (!marks.empty()) text += text::to_json(Json::object({{"namespace", repository.ns}, {"repository", repository.name}, {"marks", Json::array(std::move(marks))}})) + "\n";
+    for (const Delivery& one : seen.pending) text += text::to_json(json_of(one)) + "\n";
   }
   TRY(write_file_atomically(path_, text, 0600));
   UniqueFd file(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
   if (!file) return fail_errno("cannot open", path_);
   file_ = std::move(file);
-  compacted_lines_ = lines_;
+  compacted_bytes_ = bytes_ = text.size();
   return {};
 }
 
@@ -146,7 +146,7 @@ Result<> Deliveries::record(Delivery delivery) {
   for (const std::string& mark : marks_of(delivery))
     if (seen.marks.contains(mark)) return fail(ErrorCode::already_exists, "this delivery was received before");
   if (seen.by_age.size() >= max_remembered) return fail(ErrorCode::throttled, fmt::format("more than {} deliveries within a day; polling goes on", max_remembered));
-  if (lines_ > compacted_lines_ * 2 + spare_lines) TRY(compact());
+  if (bytes_ > compacted_bytes_ * 2 + spare_bytes) TRY(compact());
   TRY(append(text::to_json(json_of(delivery)) + "\n"));
   take(delivery);
   return {};
@@ -165,16 +165,21 @@ void Deliveries::settle(const source::RepositoryName& repository, const std::vec
   std::vector<Json> ids;
   std::erase_if(found->second.pending, [&](const Delivery& one) {
     const bool settled = std::ranges::find(sequences, one.sequence) != sequences.end();
-    if (settled) ids.emplace_back(one.id);
+    if (settled) ids.emplace_back(one.id), --pending_;
     return settled;
   });
-  const Json line = Json::object({{"namespace", repository.ns}, {"repository", repository.name}, {"settled", true}, {"ids", Json::array(std::move(ids))}});
-  if (file_ && write_all(file_.get(), text::to_json(line) + "\n")) ++lines_;
+  const std::string line = text::to_json(Json::object({{"namespace", repository.ns}, {"repository", repository.name}, {"settled", true}, {"ids", Json::array(std::move(ids))}})) + "\n";
+  if (file_ && write_all(file_.get(), line)) bytes_ += line.size();
+  else file_.reset();
 }
 
 void Deliveries::forget(const source::RepositoryName& repository) {
   const std::lock_guard lock(mutex_);
-  if (seen_.erase(repository) > 0 && !compact()) file_.reset();
+  const auto found = seen_.find(repository);
+  if (found == seen_.end()) return;
+  pending_ -= found->second.pending.size();
+  seen_.erase(found);
+  if (!compact()) file_.reset();
 }
 
 }  // namespace slipway::forge

@@ -34,7 +34,8 @@ class Deliveries final {
  public:
   static constexpr std::chrono::hours remembered{24};
   static constexpr std::size_t max_remembered = 10'000;  // of one repository
-  static constexpr std::size_t max_pending = 1'000;      // of one repository; a fetch brings the heads all the same
+  // Of one repository, and of all: what is beyond is accepted and woken for, but only its branch's head is a push.
+  static constexpr std::size_t max_pending = 1'000, max_pending_of_all = 10'000;
 
   static Result<std::unique_ptr<Deliveries>> open(const std::string& folder, const Clock& clock);
 
@@ -65,7 +66,8 @@ class Deliveries final {
   std::map<source::RepositoryName, Seen> seen_;
   UniqueFd file_;
   std::uint64_t next_ = 1;
-  std::size_t lines_ = 0, compacted_lines_ = 0;
+  std::size_t pending_ = 0;
+  std::size_t bytes_ = 0, compacted_bytes_ = 0;  // of the file: now, and when it was last made anew
 };
 
 }  // namespace slipway::forge

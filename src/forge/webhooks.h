@@ -18,7 +18,7 @@ namespace slipway::forge {
 constexpr std::size_t max_webhook_body = 1024 * 1024;
 constexpr std::chrono::minutes max_webhook_age{5};  // where the forge signs a time
 constexpr std::size_t min_webhook_secret = 16;
-constexpr std::size_t max_webhook_changes = 100;    // a fetch brings the others all the same
+constexpr std::size_t max_webhook_changes = 20;    // a fetch brings the others all the same
 
 enum class Provider { github, gitlab, bitbucket, gitea };
 std::string_view name_of(Provider provider);

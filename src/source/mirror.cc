@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::string_view heads = "refs/heads/", tags = "refs/tags/";
 constexpr const char* max_pack = "--fsize=2147483648";    // B13
-constexpr const char* max_memory = "--as=6442450944";     // of address space: an endless list of refs ends there (T4)
+// Of address space: an endless list of refs ends there (T4).
+constexpr const char *list_memory = "--as=1073741824", *fetch_memory = "--as=4294967296";
 constexpr std::size_t max_answer = 8 * 1024 * 1024;
 
 bool is_link(const std::string& path) {
@@ -82,7 +83,8 @@ Result<std::string> Mirrors::talk(const RepositoryName& repository, const SyncRe
   if (!addresses && (addresses.error().code != ErrorCode::unavailable || proxies_.empty())) return std::unexpected(std::move(addresses).error());
   const RemoteSession session = TRY(open_session(request.url, request.credential, addresses.value_or(std::vector<std::string>{})));
   Command command = repositories_.git(repository, std::move(arguments));
-  command.arguments.insert(command.arguments.begin(), {"prlimit", max_pack, max_memory});
+  const bool fetches = command.arguments.end() != std::ranges::find(command.arguments, "fetch");
+  command.arguments.insert(command.arguments.begin(), {"prlimit", max_pack, fetches ? fetch_memory : list_memory});
   std::erase_if(command.environment, [](const auto& entry) { return entry.starts_with("GIT_CONFIG_GLOBAL="); });
   command.environment.insert(command.environment.end(), session.environment.begin(), session.environment.end());
   if (!request.url.loopback) command.environment.insert(command.environment.end(), proxies_.begin(), proxies_.end());

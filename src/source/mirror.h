@@ -34,7 +34,7 @@ struct ToldPush {
 class Mirrors final {
  public:
   static constexpr std::size_t max_refs = 10'000;
-  static constexpr std::chrono::minutes fetch_deadline{10};
+  static constexpr std::chrono::minutes fetch_deadline{30};
   static constexpr std::chrono::seconds list_deadline{40};
 
   // `proxies`: entries of the environment ("HTTPS_PROXY=…") that git gets for hosts other than loopback.

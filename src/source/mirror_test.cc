@@ -157,6 +157,20 @@ TEST_CASE("locks and half packs of a git that was killed do not hold up the next
   CHECK(!exists(folder + "/objects/pack/tmp_pack_abc"));
 }
 
+TEST_CASE("a redirect is not followed: the host that it leads to hears nothing") {
+  Both both;
+  std::atomic<int> heard{0};
+  const auto elsewhere = net::Server::start({{.listen = {.tls = false}, .tls = {}, .handler = [&](std::shared_ptr<net::Exchange> e) {
+                                                ++heard;
+                                                e->respond({404, {}, ""});
+                                              }}}).value();
+  const std::string there = "http://127.0.0.1:" + std::to_string(elsewhere->port(0)) + "/x/info/refs?service=git-upload-pack";
+  const auto forge = net::Server::start({{.listen = {.tls = false}, .tls = {}, .handler = [&](std::shared_ptr<net::Exchange> e) { e->respond({302, {{"Location", there}}, ""}); }}}).value();
+  const auto refused = both.mirrors.sync(here, {RemoteUrl::parse("http://127.0.0.1:" + std::to_string(forge->port(0)) + "/x").value(), {.token = token}, {}}, {}, {});
+  CHECK(refused.error().message.find("redirect") != std::string::npos);
+  CHECK(heard == 0);
+}
+
 TEST_CASE("refs of hostile names are left out of what a remote lists, and too many of them are refused") {
   const std::string id(40, 'a');
   const auto refs = parse_remote_refs("ref: refs/heads/trunk\tHEAD\n" + id + "\tHEAD\n" + id + "\trefs/heads/trunk\n" + id + "\trefs/heads/-x\n" + id + "\trefs/heads/a..b\n" + id + "\trefs/tags/v1^{}\n" +

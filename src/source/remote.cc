@@ -201,6 +201,7 @@ std::string session_configuration(const RemoteUrl& url, const RemoteCredential& 
     out += fmt::format("\tcurloptResolve = {}\n", quoted(fmt::format("{}:{}:{}", url.host, url.port, join(addresses, ","))));
   if (!credential.token.empty())
     out += fmt::format("[http {}]\n\textraHeader = {}\n", quoted(url.origin() + "/"), quoted("Authorization: Basic " + authorization(credential)));
+  out += "[core]\n\tpackedGitWindowSize = 64m\n\tpackedGitLimit = 512m\n[pack]\n\tthreads = 2\n";  // fits the limit of memory on any machine
   out += "[protocol]\n\tallow = never\n[protocol \"https\"]\n\tallow = always\n";
   if (url.scheme == "http") out += "[protocol \"http\"]\n\tallow = always\n";
   return out;
