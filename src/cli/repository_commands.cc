@@ -73,7 +73,8 @@ Result<Json> secret_of(const Invocation& invocation, const std::string& origin) 
 }
 
 Result<Json> connect_spec(const Invocation& invocation, const std::string& url, const Json& secret) {
-  Json spec = Json::object({{"url", url}, {"pollIntervalSeconds", TRY(parse_interval(invocation.get("poll")))}});
+  const auto poll = TRY(parse_interval(invocation.get("poll")));
+  Json spec = Json::object({{"url", url}, {"pollIntervalSeconds", poll}});
   if (const auto branches = invocation.all("branch"); !branches.empty()) spec = spec.with("branches", Json::strings(branches));
   if (invocation.has("provider")) spec = spec.with("provider", invocation.get("provider"));
   const auto refer = [](const std::string& name) { return Json::object({{"name", name}}); };
@@ -87,14 +88,16 @@ Result<Json> connect_spec(const Invocation& invocation, const std::string& url, 
 // Waits for the first fetch, or for what stands in its way.
 Result<Json> first_fetch(kube::Client& client, const kube::ObjectKey& key, const std::string& request) {
   Json repository;
-  TRY(client.watch(kube::resources::repositories, {.ns = key.ns, .field_selector = "metadata.name=" + key.name, .resource_version = "0"},
-                   [&](const kube::WatchEvent& event) {
-                     if (event.kind != kube::WatchKind::bookmark) repository = event.object;
-                     const Json& status = repository["status"];
-                     if (status["source"]["observedRequest"].as_string() != request) return true;
-                     const bool failed = !status["source"]["message"].as_string().empty();
-                     return !failed && status["url"].is_null();
-                   }, {}));
+  bool waits = true;
+  while (waits)  // a watch may end before its time
+    TRY(client.watch(kube::resources::repositories, {.ns = key.ns, .field_selector = "metadata.name=" + key.name, .resource_version = "0"},
+                     [&](const kube::WatchEvent& event) {
+                       if (event.kind != kube::WatchKind::bookmark) repository = event.object;
+                       const Json& status = repository["status"];
+                       const bool seen = status["source"]["observedRequest"].as_string() == request;
+                       waits = event.kind != kube::WatchKind::deleted && (!seen || (status["source"]["message"].as_string().empty() && status["url"].is_null()));
+                       return waits;
+                     }, {}));
   return repository;
 }
 

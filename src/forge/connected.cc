@@ -31,10 +31,11 @@ Result<std::string> secret_value(const Json& secret, std::string_view key) {
   return out;
 }
 
-std::string usual_user(std::optional<Provider> provider) {
+// Who a token is of, where nobody says: most servers look at the token alone.
+std::string usual_user(const source::RemoteUrl& url, std::optional<Provider> provider) {
   if (provider == Provider::github) return "x-access-token";
   if (provider == Provider::gitlab) return "oauth2";
-  return provider == Provider::bitbucket ? "x-token-auth" : "git";
+  return provider == Provider::bitbucket || url.host == "bitbucket.org" ? "x-token-auth" : "git";
 }
 
 bool is_header_text(std::string_view text) {
@@ -114,13 +115,13 @@ class Connected final {
 
   Result<Next> after_success(const ObjectKey& key, const source::RepositoryName& name, const Json& object, const ConnectSpec& spec, const source::SyncOutcome& synced,
                              const std::vector<Delivery>& pending, const std::vector<source::ToldPush>& told) {
-    const bool waits = wait_for_told(key, name, object, told);
-    if (!waits) {
+    const int waits = wait_for_told(key, name, object, told);
+    if (waits == 0) {
       std::vector<std::uint64_t> done;
       for (const Delivery& one : pending) done.push_back(one.sequence);
       dependencies_.deliveries.settle(name, done);
     }
-    const auto pause = waits ? next_look(std::chrono::seconds(1), 1, true, random()) : next_look(spec.poll, 0, false, random());
+    const auto pause = waits > 0 ? next_look(std::chrono::seconds(1), waits, false, random()) : next_look(spec.poll, 0, false, random());
     if (synced.changed) log::info("Fetched", {{"repository", name.to_string()}, {"url", spec.url.to_string()}});
     if (dependencies_.on_fetched) dependencies_.on_fetched(key);
     {
@@ -139,16 +140,16 @@ class Connected final {
     return Json::object({{"provider", name_of(delivery.provider)}, {"id", delivery.id}, {"time", format_rfc3339(delivery.arrived)}});
   }
 
-  // A forge may tell of a push before it shows it. True: look again soon.
-  bool wait_for_told(const ObjectKey& key, const source::RepositoryName& name, const Json& object, const std::vector<source::ToldPush>& told) {
+  // A forge may tell of a push before it shows it: how often that was waited for. 0: all is here, or is waited for no more.
+  int wait_for_told(const ObjectKey& key, const source::RepositoryName& name, const Json& object, const std::vector<source::ToldPush>& told) {
     const auto missing = std::ranges::find_if(told, [&](const source::ToldPush& one) { return !dependencies_.mirrors.holds(name, one.after); });
     const std::lock_guard lock(mutex_);
     State& state = states_[key];
-    if (missing == told.end()) return state.waits = 0, false;
-    if (++state.waits < max_waits) return true;
+    if (missing == told.end()) return state.waits = 0;
+    if (++state.waits < max_waits) return state.waits;
     state.waits = 0;
     events_.warning(object, "CommitNotFound", fmt::format("a webhook told of commit {} on {}, which the remote does not show", missing->after.substr(0, 10), missing->ref));
-    return false;
+    return 0;
   }
 
   Result<Next> after_failure(const ObjectKey& key, const Json& object, std::chrono::seconds poll, const Error& error) {
@@ -235,7 +236,8 @@ class Connected final {
 Result<ConnectSpec> parse_connect(const Json& object) {
   const Json& connect = object["spec"]["connect"];
   if (!connect["url"].is_string()) return wrong("url", "is missing: the repository's https address");
-  ConnectSpec out{.url = TRY(at(source::RemoteUrl::parse(connect["url"].as_string()), "spec.connect.url"))};
+  ConnectSpec out;
+  out.url = TRY(at(source::RemoteUrl::parse(connect["url"].as_string()), "spec.connect.url"));
   if (connect["branches"].size() > max_branches) return wrong("branches", fmt::format("has more than {} entries", max_branches));
   for (const Json& one : connect["branches"].items()) out.branches.push_back(one.str());
   TRY(at(source::check_branches(out.branches), "spec.connect.branches"));
@@ -273,7 +275,7 @@ Result<source::RemoteCredential> read_credential(kube::Client& client, const Obj
   out.username = TRY(secret_value(secret, "username"));
   out.ca_pem = TRY(secret_value(secret, "ca.crt"));
   if (!out.ca_pem.empty()) out.ca_pem += "\n";
-  if (out.username.empty()) out.username = usual_user(provider);
+  if (out.username.empty()) out.username = usual_user(url, provider);
   if (!is_header_text(out.token) || !is_header_text(out.username) || out.username.find(':') != out.username.npos)
     return fail(ErrorCode::invalid, fmt::format("Secret {}: user name or token hold a line break, or the name a colon", key.name));
   return out;
@@ -285,7 +287,8 @@ Result<WebhookTarget> webhook_target(kube::Manager& manager, const source::Repos
   const ConnectSpec spec = TRY(parse_connect(object));
   if (spec.webhook_secret.empty()) return fail(ErrorCode::not_found, "no webhook is set up");
   const Json secret = TRY(manager.client().get(kube::resources::secrets, {repository.ns, spec.webhook_secret}));
-  return WebhookTarget{spec.url.to_string(), spec.provider, TRY(secret_value(secret, spec.webhook_key))};
+  std::string value = TRY(secret_value(secret, spec.webhook_key));
+  return WebhookTarget{spec.url.to_string(), spec.provider, std::move(value)};
 }
 
 std::function<void(const ObjectKey&)> register_connected(kube::Manager& manager, ConnectedDependencies dependencies) {

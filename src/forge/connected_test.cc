@@ -7,6 +7,8 @@
 #include "base/strings.h"
 #include "forge/webhook_routes.h"
 #include "kube/testing/fake_client.h"
+#include "net/server.h"
+#include "source/git_http.h"
 
 namespace slipway::forge {
 namespace {
@@ -59,6 +61,79 @@ TEST_CASE("a token is sent to the origin that its Secret names and to no other")
   CHECK(read_credential(client, key, url, {}).error().code == ErrorCode::forbidden);
   put("https://git.example.com", "a\r\nX-Injected: b");
   CHECK(!read_credential(client, key, url, {}));
+}
+
+// The controller over an API in memory, and a remote that serves git over HTTP.
+struct Installation {
+  TempFolder folder;
+  std::unique_ptr<Executor> executor = make_system_executor();
+  kube::testing::FakeClient client;
+  source::PushJournal remote_journal{folder.path() + "/remote-pushes"}, journal{folder.path() + "/pushes"};
+  source::Repositories remote{folder.path() + "/remote", remote_journal, executor->clock()}, local{folder.path() + "/local", journal, executor->clock()};
+  source::Mirrors mirrors{local, journal, executor->clock()};
+  source::GitHttp git{remote, *executor, [](std::string_view, const source::RepositoryName&, source::GitAccess) -> Result<> { return {}; }};
+  std::unique_ptr<net::Server> server = net::Server::start({{.listen = {.tls = false}, .tls = {}, .handler = [this](std::shared_ptr<net::Exchange> e) { git.handle(std::move(e)); }}}).value();
+  std::unique_ptr<Deliveries> deliveries = Deliveries::open(folder.path() + "/hooks", executor->clock()).value();
+  std::unique_ptr<kube::Manager> manager = std::make_unique<kube::Manager>(client, *executor);
+  std::function<void(const kube::ObjectKey&)> wake;
+
+  Installation() {
+    for (const char* name : {"/pushes", "/remote-pushes"}) REQUIRE(make_folders(folder.path() + name));
+    REQUIRE(remote.create(app));
+    wake = register_connected(*manager, {local, mirrors, journal, *deliveries, {}});
+    manager->start({});
+  }
+  ~Installation() {
+    manager->stop();
+    server.reset();
+  }
+  std::string url() const { return "http://127.0.0.1:" + std::to_string(server->port(0)) + "/git/default/app.git"; }
+  void put(const std::string& url) {
+    REQUIRE(client.patch(kube::resources::repositories, {"default", "app"}, kube::PatchType::apply, Json::object({{"spec", Json::object({{"connect", Json::object({{"url", url}, {"pollIntervalSeconds", 3600}})}})}})));
+  }
+  // The next commit of the remote, made of nothing but an empty tree.
+  std::string commit(const std::string& message, const std::string& parent) const {
+    auto make = remote.git(app, {"commit-tree", "4b825dc642cb6eb9a060e54bf8d69288fbee4904", "-m", message});
+    if (!parent.empty()) make.arguments.insert(make.arguments.end(), {"-p", parent});
+    for (const char* one : {"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@b", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@b"}) make.environment.emplace_back(one);
+    REQUIRE(run(remote.git(app, {"hash-object", "-t", "tree", "-w", "/dev/null"})));
+    const std::string id(trim(run_ok(make).value()));
+    REQUIRE(run_ok(remote.git(app, {"update-ref", "refs/heads/main", id})));
+    return id;
+  }
+  Json wait(const std::function<bool(const Json& status)>& holds) {
+    Json found;
+    (void)client.watch(kube::resources::repositories, {}, [&](const kube::WatchEvent& event) {
+      found = event.object["status"];
+      return !holds(found);
+    }, {});
+    return found;
+  }
+};
+
+TEST_CASE("a repository is fetched when it is connected, when a webhook wakes it, and goes with its object; what is in the way is told") {
+  Installation here;
+  const std::string first = here.commit("1", "");
+  here.put("http://127.0.0.1:1/nobody/listens.git");
+  const Json failed = here.wait([](const Json& status) { return status["source"]["failures"].as_int() == 1; });
+  CHECK(failed["conditions"][0]["status"].as_string() == "False");
+  CHECK(failed["source"]["message"].as_string().find("cannot read http://127.0.0.1:1/") != std::string_view::npos);
+  here.put("ssh://git@h/a");
+  CHECK(here.wait([](const Json& status) { return status["conditions"][0]["reason"].as_string() == "InvalidSpec"; })["source"]["message"].as_string().find("ssh is not supported") != std::string_view::npos);
+  here.put(here.url());
+  CHECK(here.wait([](const Json& status) { return status["conditions"][0]["status"].as_string() == "True"; })["source"]["defaultBranch"].as_string() == "main");
+  CHECK(here.journal.pending()->size() == 1);
+  const std::string second = here.commit("2", first), third = here.commit("3", second);
+  Delivery told{.repository = app, .id = "1"};
+  told.changes = {{"refs/heads/main", first, second}};
+  REQUIRE(here.deliveries->record(told));
+  here.wake({"default", "app"});
+  here.wait([](const Json& status) { return status["source"]["lastDelivery"]["id"].as_string() == "1"; });
+  std::vector<std::string> pushed;
+  const auto pending = here.journal.pending().value();
+  for (const auto& push : pending) pushed.push_back(push.after);
+  CHECK(pushed == std::vector<std::string>{first, second, third});
+  CHECK(here.deliveries->pending(app).empty());
 }
 
 struct Hooks {

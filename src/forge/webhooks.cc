@@ -105,7 +105,8 @@ Result<std::string> commit_of(const Json& value) {
 
 Result<> add_change(PushEventBody& out, std::string_view ref, const Json& before, const Json& after) {
   if (!source::is_safe_ref(ref)) return fail(ErrorCode::invalid, "the delivery names a ref that is none");
-  if (out.changes.size() < max_webhook_changes) out.changes.push_back({std::string(ref), TRY(commit_of(before)), TRY(commit_of(after))});
+  std::string from = TRY(commit_of(before)), to = TRY(commit_of(after));
+  if (out.changes.size() < max_webhook_changes) out.changes.push_back({std::string(ref), std::move(from), std::move(to)});
   return {};
 }
 

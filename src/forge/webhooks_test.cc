@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "base/digest.h"
+#include "base/random.h"
 #include "base/strings.h"
 
 namespace slipway::forge {
@@ -113,6 +114,28 @@ TEST_CASE("a body that is malformed, too deep or hostile is refused and nothing 
                                  R"({"ref":"refs/heads/x","after":")" + a + "\"}", std::string(200, '[') + std::string(200, ']')})
     for (const auto& [provider, event] : {std::pair{Provider::github, "push"}, {Provider::gitlab, "Push Hook"}, {Provider::gitea, "push"}, {Provider::bitbucket, "repo:push"}, {Provider::bitbucket, "repo:refs_changed"}})
       CHECK_MESSAGE(!parse(provider, event, bad), bad);
+}
+
+TEST_CASE("whatever a body is made into, it is parsed or refused, and what is parsed names refs and commits alone") {
+  SeededRandom random(7);
+  const std::string good = R"({"ref":"refs/heads/main","before":")" + a + R"(","after":")" + b + R"(","repository":{"clone_url":"https://h/a","links":{"html":{"href":"https://h/a"},"clone":[{"href":"https://h/a"}]}},
+    "push":{"changes":[{"old":null,"new":{"type":"branch","name":"main","target":{"hash":")" + b + R"("}}}]},"changes":[{"ref":{"id":"refs/heads/main"},"fromHash":")" + a + R"(","toHash":")" + b + R"("}],"project":{"git_http_url":"https://h/a"}})";
+  constexpr std::string_view pieces[] = {"null", "[]", "{}", "\"", "0", "-", "..", "\\u0000", "\\n", "refs/", "true", "1e999"};
+  int parsed = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    std::string body = good;
+    for (std::uint64_t changes = random.below(3); changes > 0; --changes) {
+      const auto at = random.below(body.size()), length = random.below(8);
+      body.replace(at, length, pieces[random.below(std::size(pieces))]);
+    }
+    for (const auto& [provider, event] : {std::pair{Provider::github, "push"}, {Provider::gitlab, "Push Hook"}, {Provider::bitbucket, "repo:push"}, {Provider::bitbucket, "repo:refs_changed"}}) {
+      const auto push = parse(provider, event, body);
+      if (!push) continue;
+      ++parsed;
+      for (const RefChange& one : push->changes) REQUIRE((one.ref.starts_with("refs/") && (one.after.empty() || one.after.size() == 40) && one.ref.find("..") == std::string::npos));
+    }
+  }
+  CHECK(parsed > 20'000);  // the loop is not idle
 }
 
 }  // namespace

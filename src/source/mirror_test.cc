@@ -103,6 +103,16 @@ TEST_CASE("a sync that was killed after its fetch loses no push, and one killed 
   CHECK(both.pushed().size() == 2);
 }
 
+TEST_CASE("git speaks to the address that a name was resolved to") {
+  Both both;
+  both.commit("1");
+  SyncRequest request = both.request();
+  request.url = RemoteUrl::parse("http://localhost:" + std::to_string(request.url.port) + request.url.path).value();
+  const auto done = both.mirrors.sync(here, request, {}, {});
+  INFO((done ? "" : done.error().to_string()));
+  CHECK(done);
+}
+
 TEST_CASE("only the branches that are asked for come") {
   Both both;
   both.commit("1", "topic");

@@ -53,6 +53,11 @@ Result<> check_path(std::string_view path, std::string_view whole) {
   return {};
 }
 
+bool is_numeric(const std::string& host) {
+  in6_addr place{};
+  return ::inet_pton(AF_INET, host.c_str(), &place) == 1 || ::inet_pton(AF_INET6, host.c_str(), &place) == 1;
+}
+
 bool is_written_as_loopback(std::string_view host) { return host == "localhost" || use_of_address(host) == AddressUse::loopback; }
 
 // The part behind the host, as lower-case words: of "https://h/a/B.git" and of "git@h:a/B" alike.
@@ -197,7 +202,7 @@ Result<std::vector<std::string>> resolve_remote(const RemoteUrl& url) {
 std::string session_configuration(const RemoteUrl& url, const RemoteCredential& credential, const std::vector<std::string>& addresses, const std::string& authorities) {
   std::string out = "[http]\n\tfollowRedirects = false\n\tsslVerify = true\n\tlowSpeedLimit = 1000\n\tlowSpeedTime = 30\n";
   if (!authorities.empty()) out += fmt::format("\tsslCAInfo = {}\n", quoted(authorities));
-  if (!addresses.empty() && use_of_address(url.host) == AddressUse::fine)
+  if (!addresses.empty() && !is_numeric(url.host))
     out += fmt::format("\tcurloptResolve = {}\n", quoted(fmt::format("{}:{}:{}", url.host, url.port, join(addresses, ","))));
   if (!credential.token.empty())
     out += fmt::format("[http {}]\n\textraHeader = {}\n", quoted(url.origin() + "/"), quoted("Authorization: Basic " + authorization(credential)));

@@ -47,6 +47,7 @@ TEST_CASE("the token goes to its own origin alone, and no redirect is followed")
   CHECK(text.find("\n[alias]") == std::string::npos);
   CHECK(text.find("curloptResolve = \"git.example.com:443:192.0.2.1,2001:db8::1\"") != std::string::npos);
   CHECK(text.find("[protocol \"http\"]") == std::string::npos);
+  CHECK(session_configuration(RemoteUrl::parse("https://[2001:db8::1]/a").value(), {}, {"2001:db8::1"}, "").find("curloptResolve") == std::string::npos);
   CHECK(remote_error(url, {.token = "hush"}, "fatal: something with hush in it").message.find("hush") == std::string::npos);
 }
 
