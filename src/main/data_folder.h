@@ -22,6 +22,7 @@ struct DataFolder {
   std::string hub() const { return serve() + "/hub"; }
   std::string git() const { return serve() + "/git"; }
   std::string pushes() const { return serve() + "/pushes"; }
+  std::string hooks() const { return serve() + "/hooks"; }  // webhooks that arrived
   std::string names() const { return blobs() + "/names"; }  // of images
   std::string tokens() const { return serve() + "/tokens"; }
   std::string node() const { return path + "/node"; }

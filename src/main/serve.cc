@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
+
 #include "auth/tokens.h"
 #include "base/counters.h"
 #include "base/log.h"
@@ -13,6 +15,7 @@
 #include "cluster/controllers/controllers.h"
 #include "deliver/sync/sync.h"
 #include "forge/repositories.h"
+#include "forge/webhook_routes.h"
 #include "hub/attempts.h"
 #include "hub/log_routes.h"
 #include "kube/control.h"
@@ -47,6 +50,14 @@ class HostedCommits final : public deliver::Commits {
   source::Repositories& repositories_;
 };
 
+// Proxies of this process are git's too, where it fetches from elsewhere (C3).
+std::vector<std::string> proxy_environment() {
+  std::vector<std::string> out;
+  for (const char* name : {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"})
+    if (const char* value = std::getenv(name); value && *value) out.push_back(fmt::format("{}={}", name, value));
+  return out;
+}
+
 constexpr std::size_t max_release = 64 * 1024 * 1024;
 constexpr const char* pods_gateway = "10.244.0.1";  // the bridge's address: how pods reach serve
 
@@ -78,7 +89,9 @@ class Serve final {
     TRY(publish_info());
     if (options_.beside_node) register_pipelines();
     auto on_new_commits = deliver::register_sync(*manager_, {*blobs_, commits_});
-    forge::register_repositories(*manager_, {repositories_, journal_, [this](const source::Files& files, const forge::PushEvent& event) { return runs_for_push(files, event); }, base_url(), std::move(on_new_commits)});
+    auto runs = [this](const source::Files& files, const forge::PushEvent& event) { return runs_for_push(files, event); };
+    auto on_fetched = forge::register_repositories(*manager_, {repositories_, journal_, std::move(runs), base_url(), std::move(on_new_commits)});
+    TRY(open_hooks(std::move(on_fetched)));
     starter_ = executor_->spawn("start", [this](std::stop_token stop) {
       manager_->start(stop);
       ready_ = true;
@@ -93,6 +106,7 @@ class Serve final {
     if (api_) api_->stop();
     server_.reset();
     off_loop_.reset();
+    hooks_.reset();
     registry_.reset();
     git_.reset();
     manager_.reset();
@@ -115,6 +129,14 @@ class Serve final {
     tekton::register_pipeline_runs(*manager_);
     tekton::register_task_runs(*manager_, {*attempts_, *blobs_, repositories_, base_url(), pods_url(), credentials_.server_pin,
                                            std::string(shim_image), [this](const std::string& image) { return image_command(image); }});
+  }
+
+  Result<> open_hooks(std::function<void(const kube::ObjectKey&)> on_fetched) {
+    deliveries_ = TRY(forge::Deliveries::open(options_.data.hooks(), executor_->clock()));
+    auto wake = forge::register_connected(*manager_, {repositories_, mirrors_, journal_, *deliveries_, std::move(on_fetched)});
+    const auto target = [this](const source::RepositoryName& repository) { return forge::webhook_target(*manager_, repository); };
+    hooks_ = std::make_unique<forge::WebhookRoutes>(forge::WebhookDependencies{*executor_, *deliveries_, metrics_, target, std::move(wake)});
+    return {};
   }
 
   // How commands find this process: published where every authenticated user may read.
@@ -216,6 +238,8 @@ class Serve final {
     if (path.starts_with("/hub/v1/attempts/")) return attempts_->handle(std::move(exchange));
     if (path.starts_with("/hub/v1/logs/")) return serve_log(std::move(exchange));
     if (path.starts_with("/deliver/v1/releases/")) return serve_release(*exchange);
+    // hooks_ is made before ready_ is set; a forge sends again what is not taken.
+    if (path.starts_with("/hooks/v1/")) return ready_ ? hooks_->handle(std::move(exchange)) : answer(*exchange, 503, "starting");
     if (path == "/livez") return answer(*exchange, 200, "ok");
     if (path == "/readyz") return answer(*exchange, ready_ ? 200 : 503, ready_ ? "ok" : "starting");
     if (path == "/metrics") return serve_metrics(*exchange);
@@ -269,6 +293,8 @@ class Serve final {
   source::PushJournal journal_;
   source::Repositories repositories_;
   HostedCommits commits_{repositories_};
+  source::Mirrors mirrors_{repositories_, journal_, executor_->clock(), proxy_environment()};
+  std::unique_ptr<forge::Deliveries> deliveries_;
   std::unique_ptr<store::BlobStore> blobs_;
   std::unique_ptr<oci::ImageStore> images_;
   hub::Logs logs_{options_.data.hub() + "/logs", *executor_};
@@ -276,6 +302,7 @@ class Serve final {
   std::unique_ptr<oci::Registry> registry_;
   std::unique_ptr<hub::Attempts> attempts_;
   std::unique_ptr<source::GitHttp> git_;
+  std::unique_ptr<forge::WebhookRoutes> hooks_;
   std::unique_ptr<kube::Manager> manager_;
   std::unique_ptr<net::Server> server_;
   std::atomic<bool> ready_{false};
