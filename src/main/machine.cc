@@ -61,7 +61,7 @@ Result<Exit> run_serve(const Invocation& invocation) {
 Result<Exit> run_node_command(const Invocation& invocation) {
   log::set_component("node");
   const StopSignals signals;
-  const NodeOptions options{{invocation.get("data")}, invocation.get("name"), invocation.get("kubeconfig")};
+  const NodeOptions options{{invocation.get("data")}, invocation.get("name"), invocation.get("kubeconfig"), fmt::format("127.0.0.1:{}", TRY(port_of(invocation, "registry-port")))};
   TRY(run_node(options, [&] { signals.wait(); }));
   return Exit::ok;
 }
@@ -238,7 +238,7 @@ std::vector<cli::Command> process_commands() {
   std::vector<Flag> serve_flags = with_listening({data_flag, {"kubeconfig", 0, "FILE", "of a foreign plane"}});
   return {
       {.path = "serve", .arguments = "", .summary = "The control plane's process", .flags = serve_flags, .run = run_serve, .hidden = true},
-      {.path = "node", .arguments = "", .summary = "The node agent's process", .flags = {data_flag, {"name", 0, "NAME", "of the Node", "local"}, {"kubeconfig", 0, "FILE", "of the plane"}},
+      {.path = "node", .arguments = "", .summary = "The node agent's process", .flags = {data_flag, {"name", 0, "NAME", "of the Node", "local"}, {"registry-port", 0, "PORT", "of the image registry", "5000"}, {"kubeconfig", 0, "FILE", "of the plane"}},
        .run = run_node_command, .hidden = true},
       {.path = "monitor", .arguments = "", .summary = "The monitor of one pod", .run = [](const Invocation& i) -> Result<Exit> { return static_cast<Exit>(sandbox::monitor_main(i.arguments)); },
        .hidden = true, .raw = true},

@@ -88,7 +88,7 @@ Command serve_command(const UpOptions& options) {
 
 Command node_command(const UpOptions& options) {
   const std::string kubeconfig = options.kubeconfig.empty() ? options.data.node_kubeconfig() : options.kubeconfig;
-  Command command{.arguments = {"/proc/self/exe", "node", "--data", options.data.path, "--name", options.node_name, "--kubeconfig", kubeconfig}};
+  Command command{.arguments = {"/proc/self/exe", "node", "--data", options.data.path, "--name", options.node_name, "--kubeconfig", kubeconfig, "--registry-port", std::to_string(options.ports.registry)}};
   command.die_with_parent = true;
   return command;
 }
