@@ -146,13 +146,6 @@ Result<Exit> import_image(const Invocation& invocation) {
   return Exit::ok;
 }
 
-Result<Exit> list_images(const Invocation& invocation) {
-  const DataFolder data{invocation.get("data")};
-  const auto blobs = TRY(store::BlobStore::open_folder(data.blobs()));
-  for (const auto& image : TRY(oci::ImageStore(data.names(), *blobs).list())) print(fmt::format("{}\t{}\n", image.reference.to_string(), image.manifest.value));
-  return Exit::ok;
-}
-
 Result<Exit> print_kubeconfig(const Invocation& invocation) {
   print(TRY(read_file(DataFolder{invocation.get("data")}.kubeconfig())));
   return Exit::ok;
@@ -260,7 +253,6 @@ std::vector<cli::Command> machine_commands() {
       {.path = "image import", .arguments = "PATH NAME", .summary = "Store an image from a root folder, a tar, an OCI layout or `docker save`",
        .flags = {data_flag}, .run = import_image},
       image_build_command(),
-      {.path = "image list", .arguments = "", .summary = "List the names of the local image store", .flags = {data_flag}, .run = list_images},
       {.path = "backup create", .arguments = "FILE", .summary = "Write everything that cannot be made again into one tar, while the system runs", .flags = {data_flag}, .run = backup},
       {.path = "backup restore", .arguments = "FILE", .summary = "Lay a backup out as a new data folder", .flags = {data_flag}, .run = restore},
       {.path = "fsck", .arguments = "", .summary = "Check blobs, images, repositories and, while nothing runs, the API's objects; exit code 1 where something is damaged", .flags = {data_flag}, .run = fsck},
