@@ -73,8 +73,11 @@ class Images final : public cluster::ImageProvider {
     return pulls_.run(name.to_string(), stop, [&](bool waited) -> Result<ImageRootfs> {
       if (waited && is_here(name)) return image_of(TRY(rootfs_.ensure(name)));
       const oci::Keys keys = keys_of(request.docker_configs ? request.docker_configs() : std::vector<std::string>());
-      if (request.policy == PullPolicy::always && is_here(name))
-        if (auto same = unchanged(name, keys, stop); !same || *same) return same ? image_of(TRY(rootfs_.ensure(name))) : std::unexpected(with_advice(same.error(), request.reference));
+      if (request.policy == PullPolicy::always && is_here(name)) {
+        const auto same = unchanged(name, keys, stop);
+        if (!same) return std::unexpected(with_advice(same.error(), request.reference));
+        if (*same) return image_of(TRY(rootfs_.ensure(name)));
+      }
       if (request.on_pull) request.on_pull();
       const Steady begun = executor_.clock().steady();
       const auto pulled = client_.pull(images_, name, keys, stop);

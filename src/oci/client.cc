@@ -137,7 +137,14 @@ Result<> for_each_at_once(Executor& executor, std::size_t count, std::size_t at_
   return outcome;
 }
 
-Client::Client(Executor& executor, RemoteConfig config) : executor_(executor), config_(std::move(config)), connections_(config_.tls) {}
+namespace {
+RemoteConfig with_attempts(RemoteConfig config, int attempts) {
+  config.attempts = std::min(config.attempts, attempts);
+  return config;
+}
+}  // namespace
+
+Client::Client(Executor& executor, RemoteConfig config) : executor_(executor), config_(std::move(config)), hasty_(with_attempts(config_, 2)), connections_(config_.tls) {}
 
 template <class T>
 Result<T> Client::with_credentials(const Reference& reference, const Keys& keys, const std::function<Result<T>(const Credential&)>& body) {
@@ -162,7 +169,7 @@ Result<Pulled> Client::pull(ImageStore& images, const Reference& reference, cons
 Result<store::Digest> Client::resolve(const Reference& reference, const Keys& keys, std::stop_token stop) {
   if (!reference.digest.empty()) return store::Digest::parse(reference.digest);
   return at(with_credentials<store::Digest>(reference, keys, [&](const Credential& credential) {
-    Remote remote(executor_, connections_, config_, reference, credential, keys, "pull");
+    Remote remote(executor_, connections_, hasty_, reference, credential, keys, "pull");
     return head_manifest(remote, reference.tag, stop);
   }), reference.to_string());
 }

@@ -41,6 +41,7 @@ class Client final {
   Result<T> with_credentials(const Reference& reference, const Keys& keys, const std::function<Result<T>(const Credential&)>& body);
   Executor& executor_;
   const RemoteConfig config_;
+  const RemoteConfig hasty_;  // for a question whose answer may be done without
   Connections connections_;
 };
 
