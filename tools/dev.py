@@ -23,7 +23,7 @@ PACKAGES = """
 build-essential cmake ninja-build ccache mold pkg-config git python3 python3-pip clang-19 clang-format-19 clang-tidy-19
 libclang-rt-19-dev libssl-dev libcurl4-openssl-dev libnghttp2-dev libyaml-dev libsqlite3-dev libre2-dev zlib1g-dev
 libzstd-dev libfmt-dev libseccomp-dev libcap-dev doctest-dev runc nftables iproute2 mmdebstrap busybox-static curl
-openssl skopeo zstd ca-certificates
+openssl skopeo buildah docker-registry zstd ca-certificates
 """.split()
 
 

@@ -61,7 +61,8 @@ Result<Exit> run_serve(const Invocation& invocation) {
 Result<Exit> run_node_command(const Invocation& invocation) {
   log::set_component("node");
   const StopSignals signals;
-  const NodeOptions options{{invocation.get("data")}, invocation.get("name"), invocation.get("kubeconfig"), invocation.has("foreign")};
+  NodeOptions options{.data = {invocation.get("data")}, .name = invocation.get("name"), .kubeconfig = invocation.get("kubeconfig"), .foreign = invocation.has("foreign")};
+  options.registry = fmt::format("127.0.0.1:{}", TRY(port_of(invocation, "registry-port")));
   TRY(run_node(options, [&] { signals.wait(); }));
   return Exit::ok;
 }
@@ -150,13 +151,6 @@ Result<Exit> import_image(const Invocation& invocation) {
   return Exit::ok;
 }
 
-Result<Exit> list_images(const Invocation& invocation) {
-  const DataFolder data{invocation.get("data")};
-  const auto blobs = TRY(store::BlobStore::open_folder(data.blobs()));
-  for (const auto& image : TRY(oci::ImageStore(data.names(), *blobs).list())) print(fmt::format("{}\t{}\n", image.reference.to_string(), image.manifest.value));
-  return Exit::ok;
-}
-
 Result<Exit> print_kubeconfig(const Invocation& invocation) {
   print(TRY(read_file(DataFolder{invocation.get("data")}.kubeconfig())));
   return Exit::ok;
@@ -242,7 +236,9 @@ std::vector<cli::Command> process_commands() {
   std::vector<Flag> serve_flags = with_listening({data_flag, {"kubeconfig", 0, "FILE", "of a foreign plane"}, {"beside-node", 0, "", "pods run on this machine"}});
   return {
       {.path = "serve", .arguments = "", .summary = "The control plane's process", .flags = serve_flags, .run = run_serve, .hidden = true},
-      {.path = "node", .arguments = "", .summary = "The node agent's process", .flags = {data_flag, {"name", 0, "NAME", "of the Node", "local"}, {"kubeconfig", 0, "FILE", "of the plane"}, {"foreign", 0, "", "the plane is not the embedded one"}},
+      {.path = "node", .arguments = "", .summary = "The node agent's process",
+       .flags = {data_flag, {"name", 0, "NAME", "of the Node", "local"}, {"registry-port", 0, "PORT", "of the image registry", "5000"}, {"kubeconfig", 0, "FILE", "of the plane"},
+                 {"foreign", 0, "", "the plane is not the embedded one"}},
        .run = run_node_command, .hidden = true},
       {.path = "monitor", .arguments = "", .summary = "The monitor of one pod", .run = [](const Invocation& i) -> Result<Exit> { return static_cast<Exit>(sandbox::monitor_main(i.arguments)); },
        .hidden = true, .raw = true},
@@ -265,7 +261,6 @@ std::vector<cli::Command> machine_commands() {
       {.path = "image import", .arguments = "PATH NAME", .summary = "Store an image from a root folder, a tar, an OCI layout or `docker save`",
        .flags = {data_flag}, .run = import_image},
       image_build_command(),
-      {.path = "image list", .arguments = "", .summary = "List the names of the local image store", .flags = {data_flag}, .run = list_images},
       {.path = "backup create", .arguments = "FILE", .summary = "Write everything that cannot be made again into one tar, while the system runs", .flags = {data_flag}, .run = backup},
       {.path = "backup restore", .arguments = "FILE", .summary = "Lay a backup out as a new data folder", .flags = {data_flag}, .run = restore},
       {.path = "fsck", .arguments = "", .summary = "Check blobs, images, repositories and, while nothing runs, the API's objects; exit code 1 where something is damaged", .flags = {data_flag}, .run = fsck},

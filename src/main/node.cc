@@ -61,7 +61,7 @@ class Node final {
     network_ = TRY(cluster::BridgeNetwork::open(bridge));
     TRY(open_proxy(bridge));
     TRY(store_shim());
-    images_ = TRY(make_images(options_.data));
+    images_ = TRY(make_images(options_.data, *executor_, registries_, options_.registry));
     cluster::NodeConfig config = node_config(options_);
     if (!options_.foreign) config.cluster_ca_pem = credentials.ca_pem;
     for (const Ipv4 resolver : resolvers_) config.host_nameservers.push_back(resolver.to_string());
@@ -71,6 +71,10 @@ class Node final {
     build_logs_ = std::make_unique<BuildLogs>(*client_, credentials.node_port_token, *executor_);
     cluster::BuilderConfig builder = builder_config(options_.data);
     builder.on_log_begin = [this](const std::string& uid, const std::string& path) { build_logs_->begin(uid, path); };
+    builder.registry = options_.registry;
+    builder.push = [this](const store::Digest& image, const oci::Reference& to, const std::vector<std::string>& configs, std::stop_token stop) {
+      return registries_.push(*names_, image, to, keys_of(configs), nullptr, stop);
+    };
     builder.on_log_end = [this](const std::string& uid) { build_logs_->end(uid); };
     builder_ = TRY(cluster::ImageBuilder::start(std::move(builder), *client_, *executor_, *images_, *names_, *network_, &metrics_));
     return open_server(credentials);
@@ -124,6 +128,7 @@ class Node final {
   const NodeOptions& options_;
   Metrics metrics_;
   std::unique_ptr<Executor> executor_ = make_system_executor();
+  oci::Client registries_{*executor_, {}};
   std::unique_ptr<kube::Client> client_;
   std::string plane_authority_;  // of a foreign plane's client certificates
   std::unique_ptr<cluster::BridgeNetwork> network_;

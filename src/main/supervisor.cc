@@ -90,7 +90,8 @@ Command serve_command(const UpOptions& options) {
 Command node_command(const UpOptions& options) {
   const bool foreign = !options.kubeconfig.empty();
   const std::string own = options.node_kubeconfig.empty() ? options.kubeconfig : options.node_kubeconfig;
-  Command command{.arguments = {"/proc/self/exe", "node", "--data", options.data.path, "--name", options.node_name, "--kubeconfig", foreign ? own : options.data.node_kubeconfig()}};
+  Command command{.arguments = {"/proc/self/exe", "node", "--data", options.data.path, "--name", options.node_name, "--kubeconfig", foreign ? own : options.data.node_kubeconfig(),
+                                "--registry-port", std::to_string(options.ports.registry)}};
   if (foreign) command.arguments.push_back("--foreign");
   command.die_with_parent = true;
   return command;
