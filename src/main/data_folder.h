@@ -30,6 +30,7 @@ struct DataFolder {
   std::string credentials() const { return path + "/credentials"; }
   std::string kubeconfig() const { return path + "/kubeconfig"; }
   std::string node_kubeconfig() const { return credentials() + "/node.kubeconfig"; }
+  std::string plane_kubeconfig() const { return serve() + "/keys/plane.kubeconfig"; }  // serve's, of a foreign plane
   std::string supervisor_pid() const { return path + "/supervisor.pid"; }
   std::string logs() const { return path + "/logs"; }
   std::string settings() const { return path + "/settings.json"; }

@@ -53,7 +53,7 @@ std::vector<Flag> with_listening(std::vector<Flag> flags) {
 Result<Exit> run_serve(const Invocation& invocation) {
   log::set_component("serve");
   const StopSignals signals;
-  const ServeOptions options{{invocation.get("data")}, TRY(ports_of(invocation)), invocation.get("kubeconfig")};
+  const ServeOptions options{{invocation.get("data")}, TRY(ports_of(invocation)), invocation.get("kubeconfig"), invocation.has("beside-node")};
   TRY(serve(options, [&] { signals.wait(); }));
   return Exit::ok;
 }
@@ -61,15 +61,18 @@ Result<Exit> run_serve(const Invocation& invocation) {
 Result<Exit> run_node_command(const Invocation& invocation) {
   log::set_component("node");
   const StopSignals signals;
-  const NodeOptions options{{invocation.get("data")}, invocation.get("name"), invocation.get("kubeconfig")};
+  const NodeOptions options{{invocation.get("data")}, invocation.get("name"), invocation.get("kubeconfig"), invocation.has("foreign")};
   TRY(run_node(options, [&] { signals.wait(); }));
   return Exit::ok;
 }
 
 Result<UpOptions> up_options(const Invocation& invocation) {
-  UpOptions options{.data = {invocation.get("data")}, .ports = TRY(ports_of(invocation)), .kubeconfig = invocation.get("kubeconfig")};
-  options.with_node = options.kubeconfig.empty() || invocation.has("node");
+  UpOptions options{.data = {invocation.get("data")}, .ports = TRY(ports_of(invocation)), .kubeconfig = invocation.get("kubeconfig"), .node_kubeconfig = invocation.get("node-kubeconfig")};
+  const bool foreign = !options.kubeconfig.empty();
+  options.with_node = !foreign || invocation.has("node");
   if (invocation.has("node")) options.node_name = invocation.get("node");
+  if (!foreign && (invocation.has("node") || invocation.has("node-kubeconfig"))) return fail(ErrorCode::invalid, "--node and --node-kubeconfig go with --kubeconfig; the embedded plane has its own node");
+  if (!options.node_kubeconfig.empty() && !options.with_node) return fail(ErrorCode::invalid, "--node-kubeconfig goes with --node NAME");
   if (options.with_node && ::geteuid() != 0) return fail(ErrorCode::forbidden, "`slipway up` runs pods on this machine and needs root; `sudo slipway up`");
   return options;
 }
@@ -94,6 +97,7 @@ Result<Exit> up_detached(const UpOptions& options) {
                   .own_session = true};
   if (!options.kubeconfig.empty()) command.arguments.insert(command.arguments.end(), {"--kubeconfig", options.kubeconfig});
   if (!options.kubeconfig.empty() && options.with_node) command.arguments.insert(command.arguments.end(), {"--node", options.node_name});
+  if (!options.node_kubeconfig.empty()) command.arguments.insert(command.arguments.end(), {"--node-kubeconfig", options.node_kubeconfig});
   Child child = TRY(Child::start(command, Stdio::null, Stdio::null, Stdio::null));
   child.detach();
   write_end.reset();
@@ -235,10 +239,10 @@ void StopSignals::wait() const {
 }
 
 std::vector<cli::Command> process_commands() {
-  std::vector<Flag> serve_flags = with_listening({data_flag, {"kubeconfig", 0, "FILE", "of a foreign plane"}});
+  std::vector<Flag> serve_flags = with_listening({data_flag, {"kubeconfig", 0, "FILE", "of a foreign plane"}, {"beside-node", 0, "", "pods run on this machine"}});
   return {
       {.path = "serve", .arguments = "", .summary = "The control plane's process", .flags = serve_flags, .run = run_serve, .hidden = true},
-      {.path = "node", .arguments = "", .summary = "The node agent's process", .flags = {data_flag, {"name", 0, "NAME", "of the Node", "local"}, {"kubeconfig", 0, "FILE", "of the plane"}},
+      {.path = "node", .arguments = "", .summary = "The node agent's process", .flags = {data_flag, {"name", 0, "NAME", "of the Node", "local"}, {"kubeconfig", 0, "FILE", "of the plane"}, {"foreign", 0, "", "the plane is not the embedded one"}},
        .run = run_node_command, .hidden = true},
       {.path = "monitor", .arguments = "", .summary = "The monitor of one pod", .run = [](const Invocation& i) -> Result<Exit> { return static_cast<Exit>(sandbox::monitor_main(i.arguments)); },
        .hidden = true, .raw = true},
@@ -250,13 +254,14 @@ std::vector<cli::Command> machine_commands() {
       {.path = "up", .arguments = "", .summary = "Start the control plane and the node on this machine",
        .details = "Stays in the foreground; --detach returns when everything answers. Processes that end are started again.",
        .flags = with_listening({data_flag, {"detach", 'd', "", "return when ready"}, {"kubeconfig", 0, "FILE", "work on this plane instead of an embedded one"},
-                                {"node", 0, "NAME", "with --kubeconfig: run the node agent too (for tests)"},
+                                {"node", 0, "NAME", "with --kubeconfig: this machine is a node of that plane too"},
+                                {"node-kubeconfig", 0, "FILE", "with --node: the node's own credentials"},
                                 {"background", 0, "FD", "(what --detach starts) tell this descriptor when ready"}}),
        .run = up},
       {.path = "down", .arguments = "", .summary = "Stop everything on this machine; the data stays",
        .flags = {data_flag, {"purge", 0, "", "remove the data too"}}, .run = down},
       {.path = "doctor", .arguments = "", .summary = "Tell what this machine lacks, and the command that mends it", .run = doctor},
-      {.path = "kubeconfig", .arguments = "", .summary = "Print the kubeconfig of the embedded plane", .flags = {data_flag}, .run = print_kubeconfig},
+      {.path = "kubeconfig", .arguments = "", .summary = "Print the kubeconfig of the plane", .flags = {data_flag}, .run = print_kubeconfig},
       {.path = "image import", .arguments = "PATH NAME", .summary = "Store an image from a root folder, a tar, an OCI layout or `docker save`",
        .flags = {data_flag}, .run = import_image},
       image_build_command(),
