@@ -237,6 +237,7 @@ Error remote_error(const RemoteUrl& url, const RemoteCredential& credential, std
   if (has("error: 301") || has("error: 302") || has("error: 307") || has("error: 308"))
     return {ErrorCode::unavailable, fmt::format("{} answers with a redirect, which is not followed: connect the address that it leads to", where), {}};
   if (has("File too large") || has("file size limit") || has("signal 25")) return {ErrorCode::too_large, fmt::format("{} sends more than 2 GiB at once", where), {}};
+  if (has("Out of memory")) return {ErrorCode::too_large, fmt::format("{} sends more than git can hold within its limit of memory; name the branches that matter in spec.connect.branches", where), {}};
   if (has("fsck error") || has("fsck")) return {ErrorCode::invalid, fmt::format("{} sent objects that git's own check refuses", where), {}};
   std::string line;
   for (const auto one : split_lines(trim(git_errors)))
