@@ -155,7 +155,7 @@ def real_plane():
 
 
 # Folders whose promises are about threads.
-THREADED = ["test_store", "test_net", "test_kube", "test_run", "test_ci_tekton", "test_hub"]
+THREADED = ["test_store", "test_net", "test_kube", "test_run", "test_ci_tekton", "test_hub", "test_source", "test_forge"]
 
 
 def threads():
