@@ -57,3 +57,9 @@ if(EXISTS ${CMAKE_SOURCE_DIR}/src/cluster/api/api_only_main.cc AND NOT CMAKE_BUI
   target_link_libraries(api_only PRIVATE slipway_cluster_api)
   add_test(NAME contract COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/contract/run.py --serve $<TARGET_FILE:api_only>)
 endif()
+
+# The load that the benchmarks put on an API.
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  add_executable(api_load tests/bench/api_load.cc)
+  target_link_libraries(api_load PRIVATE slipway_kube)
+endif()
