@@ -8,6 +8,7 @@ namespace slipway::cli {
 
 std::vector<Command> app_commands();
 std::vector<Command> status_commands();
+std::vector<Command> wait_commands();
 std::vector<Command> repository_commands();
 std::vector<Command> run_commands();
 

@@ -6,6 +6,7 @@
 //
 // It makes a namespace of its own and deletes it again.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -23,7 +24,7 @@ namespace {
 using namespace slipway;
 using Moment = std::chrono::steady_clock::time_point;
 
-constexpr std::string_view ns = "bench-load";
+const std::string ns = fmt::format("bench-load-{}", ::getpid());  // a namespace that goes takes its time
 
 Moment now() { return std::chrono::steady_clock::now(); }
 double ms(Moment from, Moment to) { return std::chrono::duration<double, std::milli>(to - from).count(); }
@@ -58,7 +59,7 @@ struct Load {
   }
 
   void close() {
-    if (!clients.empty()) (void)clients.front()->remove(kube::resources::namespaces, {"", std::string(ns)});
+    if (!clients.empty()) (void)clients.front()->remove(kube::resources::namespaces, {"", ns});
   }
 
   // Calls `send(client, number)` for 0 … count-1, number i not before begun + i / rate (0: at once).
@@ -106,9 +107,9 @@ struct Load {
     std::vector<std::atomic<std::int64_t>> sent(count);
     std::vector<double> took;
     const auto watcher = TRY(kube::make_client(config));
-    const std::string since = TRY(watcher->list(kube::resources::config_maps, {.ns = std::string(ns)})).resource_version;
+    const std::string since = TRY(watcher->list(kube::resources::config_maps, {.ns = ns})).resource_version;
     std::jthread reader([&](const std::stop_token& stop) {
-      (void)watcher->watch(kube::resources::config_maps, {.ns = std::string(ns), .label_selector = {}, .field_selector = {}, .resource_version = since}, [&](const kube::WatchEvent& event) {
+      (void)watcher->watch(kube::resources::config_maps, {.ns = ns, .label_selector = {}, .field_selector = {}, .resource_version = since}, [&](const kube::WatchEvent& event) {
         const std::int64_t arrived = now().time_since_epoch().count();
         const std::string name = kube::key_of(event.object).name;
         std::size_t number = count;
