@@ -26,10 +26,14 @@ const std::map<std::string_view, int>& kind_ranks() {
   return ranks;
 }
 
-int rank_of(const Gvk& gvk) {
+}  // namespace
+
+int default_rank(const Gvk& gvk) {
   const auto found = kind_ranks().find(gvk.kind);
   return found == kind_ranks().end() ? 0 : found->second;
 }
+
+namespace {
 
 std::string order_key(const Gvk& gvk) {
   return fmt::format("{}_{}_{}", gvk.group.empty() ? "~G" : gvk.group, gvk.version.empty() ? "~V" : gvk.version, gvk.kind.empty() ? "~K" : gvk.kind);
@@ -75,7 +79,7 @@ std::string Gvk::to_string() const {
 bool Gvk::is_cluster_scoped() const { return cluster_scoped_kinds().contains(api_version() + " " + kind); }
 
 bool is_before(const Gvk& a, const Gvk& b) {
-  const int rank_a = rank_of(a), rank_b = rank_of(b);
+  const int rank_a = default_rank(a), rank_b = default_rank(b);
   return rank_a != rank_b ? rank_a < rank_b : order_key(a) < order_key(b);
 }
 

@@ -27,6 +27,7 @@ struct Gvk {
 
 // The legacy order of kinds: what others need first, webhooks last.
 bool is_before(const Gvk& a, const Gvk& b);
+int default_rank(const Gvk& gvk);  // by kind alone; 0 for most
 
 inline constexpr std::string_view no_namespace = "_non_namespaceable_";
 
