@@ -10,5 +10,6 @@ std::vector<Command> app_commands();
 std::vector<Command> status_commands();
 std::vector<Command> repository_commands();
 std::vector<Command> run_commands();
+std::vector<Command> kustomize_commands();
 
 }  // namespace slipway::cli
