@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <tuple>
 
-#include "text/yaml.h"
+#include "cd/kustomize/kustomization.h"
 
 namespace slipway::cd::kustomize {
 namespace {
@@ -72,16 +72,20 @@ class CrdReader {
 
 }  // namespace
 
-Result<FieldSpecs> parse_field_specs(const Json& list) {
+FieldSpecs field_specs_of(const Json& list) {
   FieldSpecs out;
+  for (const Json& one : list.items()) out.push_back(field_spec(gvk_of(one), one["path"].str(), one["create"].as_bool()));
+  return out;
+}
+
+Result<FieldSpecs> parse_field_specs(const Json& list) {
   for (const Json& one : list.items()) {
     for (const auto& member : one.members()) {
       static constexpr std::string_view known[] = {"group", "version", "kind", "path", "create"};
       if (std::ranges::find(known, member.key()) == std::end(known)) return fail(ErrorCode::invalid, fmt::format("json: unknown field \"{}\"", member.key()));
     }
-    out.push_back(field_spec(gvk_of(one), one["path"].str(), one["create"].as_bool()));
   }
-  return out;
+  return field_specs_of(list);
 }
 
 Result<> merge_into(TransformerConfig& config, const TransformerConfig& more) {
@@ -99,7 +103,7 @@ Result<> merge_into(TransformerConfig& config, const TransformerConfig& more) {
 }
 
 Result<TransformerConfig> parse_config(std::string_view text, std::string_view name) {
-  const Json value = TRY(text::parse_yaml(text, name));
+  const Json value = TRY(parse_lenient(text, name));
   TransformerConfig config;
   for (const auto& member : value.members()) {
     const std::pair<std::string_view, FieldSpecs*> lists[] = {
@@ -121,7 +125,7 @@ Result<TransformerConfig> parse_config(std::string_view text, std::string_view n
 }
 
 Result<TransformerConfig> parse_crds(std::string_view text, std::string_view name) {
-  auto value = text::parse_yaml(text, name);
+  auto value = parse_lenient(text, name);
   if (!value) return fail(value.error().code, fmt::format("unable to parse open API definition from '{}': {}", name, value.error().message));
   return CrdReader(*value).read();
 }

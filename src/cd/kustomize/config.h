@@ -23,7 +23,8 @@ struct TransformerConfig {
 const TransformerConfig& default_config();
 Result<> merge_into(TransformerConfig& config, const TransformerConfig& more);
 Result<TransformerConfig> parse_config(std::string_view text, std::string_view name);
-Result<FieldSpecs> parse_field_specs(const Json& list);
+FieldSpecs field_specs_of(const Json& list);                 // other members are passed over
+Result<FieldSpecs> parse_field_specs(const Json& list);  // and here refused
 // An OpenAPI description of custom resources with x-kubernetes-object-ref-* marks.
 Result<TransformerConfig> parse_crds(std::string_view text, std::string_view name);
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "base/strings.h"
@@ -15,7 +16,7 @@ namespace {
 constexpr std::string_view tables = R"(
 Kustomization apiVersion:s kind:s metadata:Meta openapi:M namePrefix:s nameSuffix:s namespace:s commonLabels:M labels:[Label] commonAnnotations:M patchesStrategicMerge:S patchesJson6902:[Patch] patches:[Patch] images:[Image] imageTags:[Image] replacements:[Replacement] replicas:[Replica] vars:[Variable] sortOptions:SortOptions resources:S components:S crds:S bases:S configMapGenerator:[ConfigMap] secretGenerator:[Secret] helmGlobals:x helmCharts:[Chart] helmChartInflationGenerator:x generatorOptions:Options configurations:S generators:S transformers:S validators:S buildMetadata:S
 Meta name:s namespace:s labels:M annotations:M
-Label pairs:M includeSelectors:b includeTemplates:b includeVolumeClaimTemplates:b fields:[FieldSpec]
+Label pairs:M includeSelectors:b includeTemplates:b fields:[FieldSpec]
 FieldSpec group:s version:s kind:s path:s create:b
 Patch path:s patch:s target:Selector options:PatchOptions
 PatchOptions allowNameChange:b allowKindChange:b
@@ -71,24 +72,45 @@ std::unexpected<Error> wrong_type(const Json& value, std::string_view path, std:
   return fail(ErrorCode::invalid, fmt::format("json: cannot unmarshal {} into Go struct field {} of type {}", json_kind(value), path, type));
 }
 
-Result<> check_value(const Json& value, std::string_view type, const std::string& path) {
-  if (value.is_null() || type == "x") return {};
-  if (type == "s") return value.is_string() ? Result<>() : wrong_type(value, path, "string");
-  if (type == "b") return value.is_bool() ? Result<>() : wrong_type(value, path, "bool");
-  if (type == "i") return value.is_int() ? Result<>() : wrong_type(value, path, "int64");
-  if (type == "M" || type == "S") {
-    const bool is_map = type == "M";
-    if (is_map ? !value.is_object() : !value.is_array()) return wrong_type(value, path, is_map ? "map[string]string" : "[]string");
-    for (const auto& member : value.members()) TRY(check_value(member.value, "s", path));
-    for (const Json& item : value.items()) TRY(check_value(item, "s", path));
-    return {};
+Result<Json> checked_fields(const Json& value, std::string_view table, std::string_view path);
+
+Result<Json> checked_texts(const Json& value, bool is_map, const std::string& path) {
+  if (is_map ? !value.is_object() : !value.is_array()) return wrong_type(value, path, is_map ? "map[string]string" : "[]string");
+  const auto is_text = [](const Json& one) { return one.is_string() || one.is_null(); };
+  for (const auto& member : value.members())
+    if (!is_text(member.value)) return wrong_type(member.value, path, "string");
+  for (const Json& item : value.items())
+    if (!is_text(item)) return wrong_type(item, path, "string");
+  return value;
+}
+
+Result<Json> checked_value(const Json& value, std::string_view type, const std::string& path) {
+  if (value.is_null() || type == "x") return value;
+  if (type == "s") return value.is_string() ? Result<Json>(value) : wrong_type(value, path, "string");
+  if (type == "b") return value.is_bool() ? Result<Json>(value) : wrong_type(value, path, "bool");
+  if (type == "i") return value.is_int() ? Result<Json>(value) : wrong_type(value, path, "int64");
+  if (type == "M" || type == "S") return checked_texts(value, type == "M", path);
+  if (!type.starts_with('[')) return checked_fields(value, type, path);
+  const std::string_view of = type.substr(1, type.size() - 2);
+  if (!value.is_array()) return wrong_type(value, path, fmt::format("[]types.{}", of));
+  std::vector<Json> items;
+  for (const Json& item : value.items()) items.push_back(TRY(checked_fields(item, of, path)));
+  return Json::array(std::move(items));
+}
+
+// Names count without regard to case, as in encoding/json; the answer has them as the table does.
+Result<Json> checked_fields(const Json& value, std::string_view table, std::string_view path) {
+  if (value.is_null()) return value;
+  if (!value.is_object()) return wrong_type(value, path, fmt::format("types.{}", table));
+  const Table& known = field_tables().find(table)->second;
+  std::vector<text::JsonMember> out;
+  for (const auto& member : value.members()) {
+    auto found = known.find(member.key());
+    if (found == known.end()) found = std::ranges::find_if(known, [&](const auto& one) { return equals_ignoring_case(one.first, member.key()); });
+    if (found == known.end()) return fail(ErrorCode::invalid, fmt::format("json: unknown field \"{}\"", member.key()));
+    out.emplace_back(found->first, TRY(checked_value(member.value, found->second, fmt::format("{}.{}", path, found->first))));
   }
-  if (type.starts_with('[')) {
-    if (!value.is_array()) return wrong_type(value, path, fmt::format("[]types.{}", type.substr(1, type.size() - 2)));
-    for (const Json& item : value.items()) TRY(check_fields(item, type.substr(1, type.size() - 2), path));
-    return {};
-  }
-  return check_fields(value, type, path);
+  return Json::object(std::move(out));
 }
 
 // What a deprecated field holds goes behind what its successor holds.
@@ -131,24 +153,19 @@ bool is_empty_kustomization(const Json& value) {
 
 }  // namespace
 
-Result<> check_fields(const Json& value, std::string_view table, std::string_view path) {
-  if (value.is_null()) return {};
-  if (!value.is_object()) return wrong_type(value, path, fmt::format("types.{}", table));
-  const Table& known = field_tables().find(table)->second;
-  for (const auto& member : value.members()) {
-    const auto found = known.find(member.key());
-    if (found == known.end()) return fail(ErrorCode::invalid, fmt::format("json: unknown field \"{}\"", member.key()));
-    TRY(check_value(member.value, found->second, fmt::format("{}.{}", path, member.key())));
-  }
-  return {};
+Result<Json> parse_lenient(std::string_view text, std::string_view name) {
+  text::YamlLimits limits;
+  limits.refuse_duplicate_keys = false;
+  const auto documents = TRY(text::parse_yaml_documents(text, name, limits));
+  return documents.empty() ? Json() : documents[0].value;  // what follows is not read
 }
 
 Result<Kustomization> parse_kustomization(std::string_view text, const std::string& path) {
-  const auto documents = text::parse_yaml_documents(text, path);
-  if (!documents) return fail(documents.error().code, "invalid Kustomization: " + documents.error().message);
-  Json value = documents->empty() ? Json::object() : (*documents)[0].value;
-  if (auto done = check_fields(value, "Kustomization", "Kustomization"); !done)
-    return at(Result<Kustomization>(fail(done.error().code, "invalid Kustomization: " + done.error().message)), path);
+  const auto parsed = parse_lenient(text, path);
+  if (!parsed) return fail(parsed.error().code, "invalid Kustomization: " + parsed.error().message);
+  auto checked = checked_fields(*parsed, "Kustomization", "Kustomization");
+  if (!checked) return at(Result<Kustomization>(fail(checked.error().code, "invalid Kustomization: " + checked.error().message)), path);
+  Json value = checked->is_null() ? Json::object() : *checked;
   Kustomization out;
   out.warnings = warnings_of(value);
   const std::string kind = value["kind"].str().empty() ? "Kustomization" : value["kind"].str();

@@ -22,8 +22,8 @@ struct Kustomization {
 
 // Unknown fields and values of the wrong type are refused. `path` is what errors name.
 Result<Kustomization> parse_kustomization(std::string_view text, const std::string& path);
-// Checks a value against one of the field tables ("Patch", "Replacement", …).
-Result<> check_fields(const Json& value, std::string_view table, std::string_view path);
+// YAML as upstream reads configurations: of a key given twice the last one counts.
+Result<Json> parse_lenient(std::string_view text, std::string_view name);
 
 std::vector<std::string> strings_of(const Json& list);
 StringMap strings_map_of(const Json& map);

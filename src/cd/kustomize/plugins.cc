@@ -29,7 +29,7 @@ Result<Subjects> subjects_of(std::string_view mode) {
 
 Result<Transformer> make(Context& context, const Loader& loader, const Json& config) {
   const std::string kind = config["kind"].str();
-  FieldSpecs specs = TRY(parse_field_specs(config["fieldSpecs"]));
+  FieldSpecs specs = field_specs_of(config["fieldSpecs"]);
   if (kind == "PrefixTransformer" || kind == "SuffixTransformer") {
     if (!config["fieldSpecs"].is_array()) return fail(ErrorCode::invalid, "fieldSpecs is not expected to be nil");
     const bool prefix = kind == "PrefixTransformer";
@@ -48,9 +48,14 @@ Result<Transformer> make(Context& context, const Loader& loader, const Json& con
   if (kind == "ReplacementTransformer") return replace_values(loader, config["replacements"]);
   if (kind == "ValueAddTransformer") return add_value(loader, config);
   if (kind == "HashTransformer") return Transformer{[](Context& inner, ResourceMap& map) { return add_hashes(inner, map); }, {}};
-  if (kind == "SortOrderTransformer") {
-    const Json options = config["sortOptions"].is_object() ? config["sortOptions"] : Json::object({{"order", "fifo"}});
-    return Transformer{[options](Context&, ResourceMap& map) { return sort_objects(map, options); }, {}};
+  if (kind == "PrefixSuffixTransformer") {
+    const Transformer prefix = add_affix(Affix::prefix, config["prefix"].str(), specs);
+    const Transformer suffix = add_affix(Affix::suffix, config["suffix"].str(), specs);
+    return Transformer{[prefix, suffix](Context& inner, ResourceMap& map) -> Result<> {
+                         TRY(prefix.run(inner, map));
+                         return suffix.run(inner, map);
+                       },
+                       {}};
   }
   return fail(ErrorCode::invalid, fmt::format("unable to load builtin {}", Gvk::of(config["apiVersion"].as_string(), kind).to_string()));
 }

@@ -244,7 +244,6 @@ Result<> Target::label_transformers(const TransformerConfig& config, std::vector
       TRY(add(config.common_labels));
     } else {
       if (one["includeTemplates"].as_bool()) TRY(add(config.template_labels));
-      if (one["includeVolumeClaimTemplates"].as_bool()) TRY(add(config.claim_labels));
       TRY(add({field_spec({}, "metadata/labels", true)}));
     }
     out.push_back(add_labels(strings_map_of(one["pairs"]), std::move(specs)));
@@ -281,7 +280,7 @@ Result<std::vector<Transformer>> Target::own_transformers(const TransformerConfi
   for (const Json& one : value("replicas").items()) out.push_back(change_replicas(one["name"].str(), one["count"].as_int(), config.replicas));
   since(begin, "ReplicaCountTransformer");
   begin = out.size();
-  for (const Json& one : value("images").items()) out.push_back(change_image(one, config.images));
+  for (const Json& one : value("images").items()) out.push_back(TRY(change_image(one, config.images)));
   since(begin, "ImageTagTransformer");
   begin = out.size();
   if (!value("replacements").empty()) out.push_back(TRY(replace_values(loader_, value("replacements"))));

@@ -105,11 +105,11 @@ ImageName split_image(const std::string& image) {
 
 struct ImageChange {
   std::string name, new_name, new_tag, digest, tag_suffix;
-  std::optional<Pattern> pattern;  // absent: nothing matches
+  Pattern pattern;
 
   Result<> apply(Context& context, YamlNode& node) const {
     if (!node.is_null() && !node.is_scalar()) return wrong_kind(YamlKind::scalar, node);
-    if (!pattern || !pattern->matches(node.value)) return {};
+    if (!pattern.matches(node.value)) return {};
     ImageName image = split_image(node.value);
     if (!new_name.empty()) image.name = new_name;
     if (!new_tag.empty() || !digest.empty()) {
@@ -178,11 +178,10 @@ Transformer change_namespace(std::string ns, FieldSpecs specs, Subjects subjects
 Transformer add_labels(StringMap labels, FieldSpecs specs) { return add_marks(std::move(labels), std::move(specs)); }
 Transformer add_annotations(StringMap annotations, FieldSpecs specs) { return add_marks(std::move(annotations), std::move(specs)); }
 
-Transformer change_image(const Json& image, FieldSpecs specs) {
+Result<Transformer> change_image(const Json& image, FieldSpecs specs) {
   ImageChange change{image["name"].str(), image["newName"].str(), image["newTag"].str(), image["digest"].str(), image["tagSuffix"].str(), {}};
-  auto pattern = Pattern::compile(change.name + "(:[a-zA-Z0-9_.{}-]*)?(@sha256:[a-zA-Z0-9_.{}-]*)?", Pattern::Anchor::whole);
-  if (pattern) change.pattern = std::move(*pattern);
-  return {[change = std::move(change), specs = std::move(specs)](Context& context, ResourceMap& map) -> Result<> {
+  change.pattern = TRY(Pattern::compile(change.name + "(:[a-zA-Z0-9_.{}-]*)?(@sha256:[a-zA-Z0-9_.{}-]*)?", Pattern::Anchor::whole));
+  return Transformer{[change = std::move(change), specs = std::move(specs)](Context& context, ResourceMap& map) -> Result<> {
             for (const ResourcePtr& one : map.all()) {
               if (one->kind() == "CustomResourceDefinition") continue;
               TRY(change.walk(context, *one->node));

@@ -38,7 +38,7 @@ enum class Overwrite { always, unset_only };
 Transformer change_namespace(std::string ns, FieldSpecs specs, Subjects subjects, Overwrite overwrite);
 Transformer add_labels(StringMap labels, FieldSpecs specs);
 Transformer add_annotations(StringMap annotations, FieldSpecs specs);
-Transformer change_image(const Json& image, FieldSpecs specs);
+Result<Transformer> change_image(const Json& image, FieldSpecs specs);
 Transformer change_replicas(std::string name, std::int64_t count, FieldSpecs specs);
 Result<Transformer> add_value(const Loader& loader, const Json& config);
 
