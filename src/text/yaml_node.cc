@@ -10,6 +10,7 @@
 
 #include "text/json_builder.h"
 #include "text/utf8.h"
+#include "text/yaml_fold.h"
 #include "text/yaml_resolve.h"
 
 namespace slipway::text {
@@ -113,6 +114,7 @@ Result<Json> plain_value(const YamlNode& node, YamlTag tag) {
 }
 
 Result<Json> scalar_value(const YamlNode& node) {
+  if (node.style == YamlStyle::folded && (node.tag == YamlTag::string || node.tag == YamlTag::none)) return Json(refolded(node.value));
   const bool quoted = node.style != YamlStyle::plain && node.style != YamlStyle::flow;
   if (node.tag == YamlTag::string || node.tag == YamlTag::other || (node.tag == YamlTag::none && quoted)) return Json(node.value);
   const YamlTag found = quoted ? YamlTag::string : yaml_tag_of(node.value);

@@ -4,9 +4,9 @@
 #include <set>
 
 #include "base/strings.h"
+#include "cd/kustomize/json_patch.h"
 #include "cd/kustomize/selector.h"
 #include "cd/kustomize/transformers.h"
-#include "kube/patch.h"
 #include "text/yaml.h"
 
 namespace slipway::cd::kustomize {
@@ -53,9 +53,10 @@ Result<Json> parse_operations(const std::string& text) {
 }
 
 Result<> apply_operations(Context& context, Resource& resource, const Json& operations) {
-  const Json patched = TRY(at(kube::json_patch(TRY(text::to_json(*resource.node)), operations), resource.id().to_string()));
-  if (!patched.is_object()) return fail(ErrorCode::invalid, fmt::format("a JSON patch of {} leaves no object", resource.id().to_string()));
-  resource.node = text::yaml_node_of(context.pool, patched);
+  YamlNode* node = text::yaml_node_of(context.pool, TRY(text::to_json(*resource.node)));
+  node = TRY(at(apply_json_patch(context.pool, node, operations), resource.id().to_string()));
+  if (!node->is_mapping()) return fail(ErrorCode::invalid, fmt::format("a JSON patch of {} leaves no object", resource.id().to_string()));
+  resource.node = node;
   return {};
 }
 
