@@ -9,6 +9,8 @@ import signal
 import sys
 import tempfile
 
+from realkube import build as realkube
+from realkube.plane import Plane, PlaneFailed
 from story import images
 from story.chapters import Story
 from story.faults import Faults
@@ -50,6 +52,10 @@ def chosen(chapters, options):
 
 def tell(system, timeline, options):
     """The story itself."""
+    if system.plane:
+        timeline.chapter("the real plane")
+        with timeline.stage("etcd, kube-apiserver, kube-controller-manager and kube-scheduler to ready"):
+            system.plane.start()
     timeline.chapter(f"slipway up, data {system.data}")
     with timeline.stage("slipway up to ready"):
         system.up()
@@ -69,8 +75,12 @@ def tell(system, timeline, options):
 
 def clean_up(system, timeline, before):
     timeline.chapter("clean-up")
-    with timeline.stage("slipway down --purge"):
-        system.down()
+    try:
+        with timeline.stage("slipway down --purge"):
+            system.down()
+    finally:
+        if system.plane:
+            system.plane.stop()
     wait_for(f"nothing to stay behind; there is still {sorted(system.traces() - before)[:10]}", lambda: not system.traces() - before, 10)
     timeline.holds("no process, mount, network namespace, link or nft table stays")
     shutil.rmtree(system.folder)
@@ -80,6 +90,8 @@ def say_how_to_look(system):
     print(f"\nIt stays up. To look at it:\n  export KUBECONFIG={system.data}/kubeconfig PATH={pathlib.Path(system.binary).parent}:$PATH\n"
           f"  slipway app get hello; slipway why app/hello; slipway run list\n  kubectl get pods\n"
           f"To end it:\n  slipway down --purge --data {system.data}", flush=True)
+    if system.plane:
+        print(f"  {ROOT}/tests/realkube/plane.py --stop {system.plane.folder}", flush=True)
 
 
 def interrupted(*_):
@@ -87,12 +99,15 @@ def interrupted(*_):
 
 
 def refuse(options):
-    if options.plane == "real":
-        return "the real plane (tests/realkube) is not part of this version; run the story with --plane embedded"
     if os.geteuid() != 0:
         return "the story runs pods and needs root"
     if not options.binary.exists():
         return f"{options.binary} is not there; ./dev build makes it"
+    if options.plane == "real":
+        try:
+            realkube.programs()
+        except realkube.NotBuilt as error:
+            return f"the real plane cannot be built: {error}"
     return None
 
 
@@ -108,12 +123,13 @@ def main():
         os.execvpe(command[0], command, {**os.environ, INSIDE: "1"})
     signal.signal(signal.SIGTERM, interrupted)
     timeline = Timeline()
-    system = System(options.binary, tempfile.mkdtemp(prefix="slipway-story-"))
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="slipway-story-"))
+    system = System(options.binary, folder, Plane(folder / "plane", keep=options.keep, for_pods=True) if options.plane == "real" else None)
     before = system.traces()
     problem = None
     try:
         tell(system, timeline, options)
-    except (StoryFailed, KeyboardInterrupt, OSError) as failed:
+    except (StoryFailed, PlaneFailed, KeyboardInterrupt, OSError) as failed:
         problem = str(failed) or type(failed).__name__
         timeline.chapter("the story stops here")
         print(problem)

@@ -23,7 +23,9 @@ Result<std::unique_ptr<Hub>> Hub::find(const Invocation& invocation, kube::Clien
   if (!info) return fail(ErrorCode::not_found, "no Slipway serves this plane (ConfigMap kube-public/slipway-info: " + info.error().message + ")");
   const text::Json& data = (*info)["data"];
   auto transport = TRY(net::make_client(TRY(net::Origin::parse(data["url"].as_string())), {.pinned_sha256 = data["pin"].str()}));
-  return std::unique_ptr<Hub>(new Hub(std::move(transport), TRY(connection(invocation)).bearer_token));
+  std::string token = TRY(connection(invocation)).bearer_token;
+  if (token.empty()) return fail(ErrorCode::unauthenticated, "Slipway's own port takes tokens, and this kubeconfig's user has none (only a certificate); `kubectl create token NAME` makes one for a ServiceAccount");
+  return std::unique_ptr<Hub>(new Hub(std::move(transport), std::move(token)));
 }
 
 net::ClientRequest Hub::request(const std::string& target) const {

@@ -23,8 +23,12 @@ class Repositories final {
     if (object.is_null() || !object["metadata"]["deletionTimestamp"].is_null()) return Next::done();
     const auto name = source::RepositoryName::parse(key.ns, key.name);
     if (!name) return say(object, name.error().message);
-    if (object["spec"]["hosted"].is_null()) return say(object, "spec.hosted is missing; connected repositories are not supported by this version");
-    TRY(dependencies_.repositories.create(*name));
+    const bool hosted = !object["spec"]["hosted"].is_null(), connected = !object["spec"]["connect"].is_null();
+    if (hosted == connected) return say(object, "spec needs one of hosted: {} and connect: {url: …}");
+    const bool mirror = dependencies_.repositories.is_mirror(*name);
+    if (hosted && mirror) return say(object, "this repository was connected before; delete it and create it anew to host it");
+    if (connected && !mirror) return Next::done();  // nothing was fetched yet
+    if (hosted) TRY(dependencies_.repositories.create(*name));
     std::string problem;
     for (const source::Push& push : TRY(dependencies_.journal.pending()))
       if (push.repository == *name) TRY(handle(object, push, problem));
@@ -73,7 +77,10 @@ class Repositories final {
     for (const auto& [ref, commit] : TRY(dependencies_.repositories.refs(name)))
       if (refs.size() < 100) refs.push_back(Json::object({{"name", ref}, {"commit", commit}}));
     const std::string message = problem.empty() && object["status"]["refs"] == Json::array(refs) ? object["status"]["message"].str() : problem;
-    TRY(patch(object, Json::object({{"url", url_of(kube::key_of(object))}, {"refs", Json::array(std::move(refs))}, {"message", message}})));
+    Json status = Json::object({{"url", url_of(kube::key_of(object))}, {"refs", Json::array(std::move(refs))}, {"message", message}});
+    if (object["spec"]["connect"].is_null() && object["status"]["conditions"].is_null())
+      status = status.with("conditions", Json::array({Json::object({{"type", "Ready"}, {"status", "True"}, {"reason", "Hosted"}, {"message", ""}, {"lastTransitionTime", format_rfc3339(manager_.clock().now())}})}));
+    TRY(patch(object, status));
     return Next::done();
   }
 
@@ -93,7 +100,7 @@ class Repositories final {
 
 }  // namespace
 
-void register_repositories(kube::Manager& manager, RepositoryDependencies dependencies) {
+std::function<void(const ObjectKey&)> register_repositories(kube::Manager& manager, RepositoryDependencies dependencies) {
   auto& journal = dependencies.journal;
   const auto state = std::make_shared<Repositories>(manager, std::move(dependencies));
   auto& controller = manager.controller("repository", [state](const ObjectKey& key, const std::stop_token&) { return state->reconcile(key); });
@@ -105,6 +112,7 @@ void register_repositories(kube::Manager& manager, RepositoryDependencies depend
     if (!pending) return;
     for (const source::Push& push : *pending) controller.enqueue({push.repository.ns, push.repository.name});
   });
+  return [&controller](const ObjectKey& key) { controller.enqueue(key); };
 }
 
 }  // namespace slipway::forge

@@ -32,6 +32,7 @@ struct RepositoryDependencies {
   std::function<void(const std::string& ns, const std::string& repository)> on_new_commits;
 };
 
-void register_repositories(kube::Manager& manager, RepositoryDependencies dependencies);
+// Answers how to have a repository's status told anew.
+std::function<void(const kube::ObjectKey&)> register_repositories(kube::Manager& manager, RepositoryDependencies dependencies);
 
 }  // namespace slipway::forge

@@ -125,6 +125,8 @@ struct ClientConfig {
 Result<std::unique_ptr<Client>> make_client(ClientConfig config);
 // Reads a kubeconfig (files and inline data; exec and auth-provider plugins are refused: T8).
 Result<ClientConfig> load_kubeconfig(const std::string& path, std::string_view context = {});
+// The same as a kubeconfig of its own, that names no other file.
+std::string write_kubeconfig(const ClientConfig& config);
 
 // From a Kubernetes Status answer and back: one table of code, HTTP status and reason.
 Error error_from_status(int http_status, std::string_view body);

@@ -11,12 +11,12 @@ constexpr std::size_t max_known = 4096;
 constexpr std::size_t max_message = 1024;
 }  // namespace
 
-void EventRecorder::record(const Json& about, std::string_view type, std::string_view reason, std::string message) {
+void EventRecorder::record(const Json& about, std::string_view type, std::string_view reason, std::string message, std::string_view part) {
   if (message.size() > max_message) message.resize(max_message);
   const Json& metadata = about["metadata"];
   const std::string ns = metadata["namespace"].str("default");
-  const std::string stamp = format_rfc3339(manager_.clock().now());
-  const std::string what = fmt::format("{}/{}/{}/{}", metadata["uid"].as_string(), type, reason, message);
+  const std::string stamp = format_rfc3339(clock_.now());
+  const std::string what = fmt::format("{}/{}/{}/{}/{}", metadata["uid"].as_string(), part, type, reason, message);
   std::string name;
   std::int64_t count = 1;
   {
@@ -29,11 +29,12 @@ void EventRecorder::record(const Json& about, std::string_view type, std::string
   }
   if (count > 1) {
     const Json patch = Json::object({{"count", count}, {"lastTimestamp", stamp}});
-    if (manager_.client().patch(resources::events, {ns, name}, PatchType::merge, patch)) return;
+    if (client_.patch(resources::events, {ns, name}, PatchType::merge, patch)) return;
   }
-  const Json involved = Json::object({{"apiVersion", about["apiVersion"]}, {"kind", about["kind"]}, {"name", metadata["name"]},
+  Json involved = Json::object({{"apiVersion", about["apiVersion"]}, {"kind", about["kind"]}, {"name", metadata["name"]},
                                       {"namespace", metadata["namespace"]}, {"uid", metadata["uid"]}, {"resourceVersion", metadata["resourceVersion"]}});
-  (void)manager_.client().create(
+  if (!part.empty()) involved = involved.with("fieldPath", part);
+  (void)client_.create(
       resources::events,
       Json::object({{"apiVersion", "v1"}, {"kind", "Event"}, {"metadata", Json::object({{"name", name}, {"namespace", ns}})},
                     {"involvedObject", involved}, {"reason", reason}, {"message", message}, {"type", type}, {"count", 1},

@@ -75,4 +75,18 @@ Result<ClientConfig> load_kubeconfig(const std::string& path, std::string_view c
   return Reader(path, TRY(text::parse_yaml(TRY(read_file(path, max_file)), path))).read(context);
 }
 
+std::string write_kubeconfig(const ClientConfig& config) {
+  Json cluster = Json::object({{"server", config.origin.to_string()}});
+  if (config.tls.insecure) cluster = cluster.with("insecure-skip-tls-verify", true);
+  if (!config.tls.server_name.empty()) cluster = cluster.with("tls-server-name", config.tls.server_name);
+  if (!config.tls.ca_pem.empty()) cluster = cluster.with("certificate-authority-data", to_base64(config.tls.ca_pem));
+  Json user = Json::object();
+  if (!config.tls.certificate_pem.empty()) user = user.with("client-certificate-data", to_base64(config.tls.certificate_pem));
+  if (!config.tls.private_key_pem.empty()) user = user.with("client-key-data", to_base64(config.tls.private_key_pem));
+  if (!config.bearer_token.empty()) user = user.with("token", config.bearer_token);
+  const auto entry = [](const char* field, const Json& value) { return Json::array({Json::object({{"name", "plane"}, {field, value}})}); };
+  return text::to_json(Json::object({{"apiVersion", "v1"}, {"kind", "Config"}, {"current-context", "plane"}, {"clusters", entry("cluster", cluster)}, {"users", entry("user", user)},
+                                     {"contexts", entry("context", Json::object({{"cluster", "plane"}, {"user", "plane"}}))}})) + "\n";
+}
+
 }  // namespace slipway::kube

@@ -127,7 +127,7 @@ Result<> add_repositories(Writer& writer, const DataFolder& data) {
 
 Result<> write_backup(const DataFolder& data, int out, BackupSummary& summary) {
   Writer writer(data.path, out);
-  for (const char* part : {"settings.json", "kubeconfig", "credentials", "serve/tokens", "serve/keys", "serve/pushes"}) TRY(writer.add(part));
+  for (const char* part : {"settings.json", "kubeconfig", "credentials", "serve/tokens", "serve/keys", "serve/pushes", "serve/hooks"}) TRY(writer.add(part));
   TRY(add_api(writer, data));
   TRY(add_repositories(writer, data));
   TRY(writer.add("serve/hub"));

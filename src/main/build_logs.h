@@ -14,7 +14,7 @@ namespace slipway::app {
 
 class BuildLogs final {
  public:
-  // `client` finds the hub (ConfigMap kube-public/slipway-info), `token` opens it.
+  // `client` finds the hub (ConfigMap kube-public/slipway-info), `token` (between serve and node) opens it.
   BuildLogs(kube::Client& client, std::string token, Executor& executor);
   ~BuildLogs();
   void begin(const std::string& uid, const std::string& path);

@@ -8,6 +8,7 @@
 #include "auth/identity.h"
 #include "auth/tokens.h"
 #include "base/strings.h"
+#include "kube/client.h"
 
 namespace slipway::app {
 namespace {
@@ -64,6 +65,25 @@ Result<> ensure_identity(const DataFolder& data, const Ports& ports, const std::
   return write_file_atomically(kubeconfig, kubeconfig_text(server, ca_pem, identity.user, token), 0600);
 }
 
+Result<> keep_kind_of_plane(const DataFolder& data, bool foreign) {
+  const bool was_foreign = exists(data.plane_kubeconfig()), was_embedded = exists(data.node_kubeconfig());
+  if (foreign && was_embedded) return fail(ErrorCode::conflict, data.path + " holds an embedded plane; choose another --data for the plane of --kubeconfig");
+  if (!foreign && was_foreign) return fail(ErrorCode::conflict, data.path + " belongs to another plane; name it by --kubeconfig, or choose another --data");
+  return {};
+}
+
+Result<> ensure_identities(const DataFolder& data, const Ports& ports, const std::string& ca_pem) {
+  TRY(ensure_identity(data, ports, ca_pem, data.node_kubeconfig(), auth::node("local")));
+  return ensure_identity(data, ports, ca_pem, data.kubeconfig(), auth::administrator());
+}
+
+// serve may not read what the administrator names, nor the files that it names in turn.
+Result<> copy_kubeconfig(const DataFolder& data, const std::string& kubeconfig) {
+  const std::string text = kube::write_kubeconfig(TRY(kube::load_kubeconfig(kubeconfig)));
+  TRY(write_for_serve(data.plane_kubeconfig(), text));
+  return write_file_atomically(data.kubeconfig(), text, 0600);
+}
+
 }  // namespace
 
 std::string kubeconfig_text(const std::string& server, const std::string& ca_pem, const std::string& user, const std::string& token) {
@@ -74,7 +94,8 @@ std::string kubeconfig_text(const std::string& server, const std::string& ca_pem
       server, to_base64(ca_pem), user, token, user);
 }
 
-Result<> ensure_credentials(const DataFolder& data, const Ports& ports) {
+Result<> ensure_credentials(const DataFolder& data, const Ports& ports, const std::string& kubeconfig) {
+  TRY(keep_kind_of_plane(data, !kubeconfig.empty()));
   TRY(make_folders(data.serve() + "/keys", 0700));
   if (has_own_serve_user() && ::chown((data.serve() + "/keys").c_str(), serve_user, serve_user) != 0) return fail_errno("cannot change the owner of", data.serve());
   const auto authority = TRY(ensure_authority(data));
@@ -83,8 +104,7 @@ Result<> ensure_credentials(const DataFolder& data, const Ports& ports) {
   if (!exists(account_key)) TRY(write_for_serve(account_key, TRY(auth::make_private_key())));
   const std::string node_port = serve_file(data, "node-port.token");
   if (!exists(node_port)) TRY(write_for_serve(node_port, auth::make_token()));
-  TRY(ensure_identity(data, ports, authority.certificate_pem, data.node_kubeconfig(), auth::node("local")));
-  return ensure_identity(data, ports, authority.certificate_pem, data.kubeconfig(), auth::administrator());
+  return kubeconfig.empty() ? ensure_identities(data, ports, authority.certificate_pem) : copy_kubeconfig(data, kubeconfig);
 }
 
 Result<Credentials> read_credentials(const DataFolder& data) {

@@ -22,6 +22,7 @@ struct DataFolder {
   std::string hub() const { return serve() + "/hub"; }
   std::string git() const { return serve() + "/git"; }
   std::string pushes() const { return serve() + "/pushes"; }
+  std::string hooks() const { return serve() + "/hooks"; }  // webhooks that arrived
   std::string names() const { return blobs() + "/names"; }  // of images
   std::string tokens() const { return serve() + "/tokens"; }
   std::string node() const { return path + "/node"; }
@@ -29,6 +30,7 @@ struct DataFolder {
   std::string credentials() const { return path + "/credentials"; }
   std::string kubeconfig() const { return path + "/kubeconfig"; }
   std::string node_kubeconfig() const { return credentials() + "/node.kubeconfig"; }
+  std::string plane_kubeconfig() const { return serve() + "/keys/plane.kubeconfig"; }  // serve's, of a foreign plane
   std::string supervisor_pid() const { return path + "/supervisor.pid"; }
   std::string logs() const { return path + "/logs"; }
   std::string settings() const { return path + "/settings.json"; }

@@ -70,6 +70,7 @@ Result<> check_repositories(const DataFolder& data, std::vector<Finding>& out) {
 }
 
 void check_api(const DataFolder& data, std::vector<Finding>& out) {
+  if (exists(data.plane_kubeconfig())) return out.push_back({"API objects", "on another plane, not in this folder", false});
   if (is_running(data)) return out.push_back({"API objects", "left out: the system runs; `slipway down` first to check them", false});
   const auto files = store::make_system_files();
   const auto executor = make_system_executor();

@@ -14,6 +14,7 @@
 #include "cluster/node/build_files.h"
 #include "kube/client.h"
 #include "main/data_folder.h"
+#include "main/image_commands.h"
 #include "oci/image_store.h"
 #include "store/unpack.h"
 
@@ -121,7 +122,10 @@ Result<Exit> build(const Invocation& invocation) {
                                    {"metadata", Json::object({{"name", key.name}, {"namespace", key.ns}})}, {"spec", TRY(spec_of(invocation, context, dockerfile, reference.to_string()))}})));
   const Json done = TRY(follow(*client, key, cluster::build_log_path(data.node(), key.ns, key.name)));
   if (done["status"]["phase"].as_string() != "Succeeded") return fail(ErrorCode::invalid, done["status"]["message"].str());
-  cli::print(fmt::format("{}@{}\n", reference.to_string(), done["status"]["digest"].as_string()));
+  std::string digest = done["status"]["digest"].str();
+  // Its caller's credentials push it: they stay with this command.
+  if (invocation.has("push")) digest = TRY(push_from_store(invocation, reference.to_string(), reference.to_string()));
+  cli::print(fmt::format("{}@{}\n", reference.to_string(), digest));
   return Exit::ok;
 }
 
@@ -132,12 +136,12 @@ cli::Command image_build_command() {
           .arguments = "DIR",
           .summary = "Build an image from a folder with a Dockerfile and store it",
           .details = "The output of the steps goes to stderr, the name and digest of the image to stdout.",
-          .flags = cli::with_common({{"data", 0, "FOLDER", "where everything of this installation lies", default_data_folder, false},
-                                     {"tag", 't', "NAME", "of the image; 127.0.0.1:5000/DIR:latest without it"},
+          .flags = cli::with_common(registry_flags({{"tag", 't', "NAME", "of the image; 127.0.0.1:5000/DIR:latest without it"},
                                      {"file", 'f', "FILE", "the Dockerfile; DIR/Dockerfile without it"},
                                      {"target", 0, "STAGE", "stop at this stage"},
                                      {"build-arg", 0, "NAME=VALUE", "value of an ARG", "", true},
-                                     {"label", 0, "NAME=VALUE", "label of the image", "", true}}),
+                                     {"label", 0, "NAME=VALUE", "label of the image", "", true},
+                                     {"push", 0, "", "bring it to the registry of its name, with the credentials of ~/.docker/config.json or --creds-file"}})),
           .run = build};
 }
 

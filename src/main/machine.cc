@@ -53,7 +53,7 @@ std::vector<Flag> with_listening(std::vector<Flag> flags) {
 Result<Exit> run_serve(const Invocation& invocation) {
   log::set_component("serve");
   const StopSignals signals;
-  const ServeOptions options{{invocation.get("data")}, TRY(ports_of(invocation)), invocation.get("kubeconfig")};
+  const ServeOptions options{{invocation.get("data")}, TRY(ports_of(invocation)), invocation.get("kubeconfig"), invocation.has("beside-node")};
   TRY(serve(options, [&] { signals.wait(); }));
   return Exit::ok;
 }
@@ -61,15 +61,19 @@ Result<Exit> run_serve(const Invocation& invocation) {
 Result<Exit> run_node_command(const Invocation& invocation) {
   log::set_component("node");
   const StopSignals signals;
-  const NodeOptions options{{invocation.get("data")}, invocation.get("name"), invocation.get("kubeconfig")};
+  NodeOptions options{.data = {invocation.get("data")}, .name = invocation.get("name"), .kubeconfig = invocation.get("kubeconfig"), .foreign = invocation.has("foreign")};
+  options.registry = fmt::format("127.0.0.1:{}", TRY(port_of(invocation, "registry-port")));
   TRY(run_node(options, [&] { signals.wait(); }));
   return Exit::ok;
 }
 
 Result<UpOptions> up_options(const Invocation& invocation) {
-  UpOptions options{.data = {invocation.get("data")}, .ports = TRY(ports_of(invocation)), .kubeconfig = invocation.get("kubeconfig")};
-  options.with_node = options.kubeconfig.empty() || invocation.has("node");
+  UpOptions options{.data = {invocation.get("data")}, .ports = TRY(ports_of(invocation)), .kubeconfig = invocation.get("kubeconfig"), .node_kubeconfig = invocation.get("node-kubeconfig")};
+  const bool foreign = !options.kubeconfig.empty();
+  options.with_node = !foreign || invocation.has("node");
   if (invocation.has("node")) options.node_name = invocation.get("node");
+  if (!foreign && (invocation.has("node") || invocation.has("node-kubeconfig"))) return fail(ErrorCode::invalid, "--node and --node-kubeconfig go with --kubeconfig; the embedded plane has its own node");
+  if (!options.node_kubeconfig.empty() && !options.with_node) return fail(ErrorCode::invalid, "--node-kubeconfig goes with --node NAME");
   if (options.with_node && ::geteuid() != 0) return fail(ErrorCode::forbidden, "`slipway up` runs pods on this machine and needs root; `sudo slipway up`");
   return options;
 }
@@ -94,6 +98,7 @@ Result<Exit> up_detached(const UpOptions& options) {
                   .own_session = true};
   if (!options.kubeconfig.empty()) command.arguments.insert(command.arguments.end(), {"--kubeconfig", options.kubeconfig});
   if (!options.kubeconfig.empty() && options.with_node) command.arguments.insert(command.arguments.end(), {"--node", options.node_name});
+  if (!options.node_kubeconfig.empty()) command.arguments.insert(command.arguments.end(), {"--node-kubeconfig", options.node_kubeconfig});
   Child child = TRY(Child::start(command, Stdio::null, Stdio::null, Stdio::null));
   child.detach();
   write_end.reset();
@@ -143,13 +148,6 @@ Result<Exit> import_image(const Invocation& invocation) {
   const auto name = TRY(oci::Reference::parse(invocation.arguments[1]));
   const auto digest = TRY(oci::import_image(images, invocation.arguments[0], name));
   print(fmt::format("{}@{}\n", name.to_string(), digest.value));
-  return Exit::ok;
-}
-
-Result<Exit> list_images(const Invocation& invocation) {
-  const DataFolder data{invocation.get("data")};
-  const auto blobs = TRY(store::BlobStore::open_folder(data.blobs()));
-  for (const auto& image : TRY(oci::ImageStore(data.names(), *blobs).list())) print(fmt::format("{}\t{}\n", image.reference.to_string(), image.manifest.value));
   return Exit::ok;
 }
 
@@ -235,10 +233,12 @@ void StopSignals::wait() const {
 }
 
 std::vector<cli::Command> process_commands() {
-  std::vector<Flag> serve_flags = with_listening({data_flag, {"kubeconfig", 0, "FILE", "of a foreign plane"}});
+  std::vector<Flag> serve_flags = with_listening({data_flag, {"kubeconfig", 0, "FILE", "of a foreign plane"}, {"beside-node", 0, "", "pods run on this machine"}});
   return {
       {.path = "serve", .arguments = "", .summary = "The control plane's process", .flags = serve_flags, .run = run_serve, .hidden = true},
-      {.path = "node", .arguments = "", .summary = "The node agent's process", .flags = {data_flag, {"name", 0, "NAME", "of the Node", "local"}, {"kubeconfig", 0, "FILE", "of the plane"}},
+      {.path = "node", .arguments = "", .summary = "The node agent's process",
+       .flags = {data_flag, {"name", 0, "NAME", "of the Node", "local"}, {"registry-port", 0, "PORT", "of the image registry", "5000"}, {"kubeconfig", 0, "FILE", "of the plane"},
+                 {"foreign", 0, "", "the plane is not the embedded one"}},
        .run = run_node_command, .hidden = true},
       {.path = "monitor", .arguments = "", .summary = "The monitor of one pod", .run = [](const Invocation& i) -> Result<Exit> { return static_cast<Exit>(sandbox::monitor_main(i.arguments)); },
        .hidden = true, .raw = true},
@@ -250,17 +250,17 @@ std::vector<cli::Command> machine_commands() {
       {.path = "up", .arguments = "", .summary = "Start the control plane and the node on this machine",
        .details = "Stays in the foreground; --detach returns when everything answers. Processes that end are started again.",
        .flags = with_listening({data_flag, {"detach", 'd', "", "return when ready"}, {"kubeconfig", 0, "FILE", "work on this plane instead of an embedded one"},
-                                {"node", 0, "NAME", "with --kubeconfig: run the node agent too (for tests)"},
+                                {"node", 0, "NAME", "with --kubeconfig: this machine is a node of that plane too"},
+                                {"node-kubeconfig", 0, "FILE", "with --node: the node's own credentials"},
                                 {"background", 0, "FD", "(what --detach starts) tell this descriptor when ready"}}),
        .run = up},
       {.path = "down", .arguments = "", .summary = "Stop everything on this machine; the data stays",
        .flags = {data_flag, {"purge", 0, "", "remove the data too"}}, .run = down},
       {.path = "doctor", .arguments = "", .summary = "Tell what this machine lacks, and the command that mends it", .run = doctor},
-      {.path = "kubeconfig", .arguments = "", .summary = "Print the kubeconfig of the embedded plane", .flags = {data_flag}, .run = print_kubeconfig},
+      {.path = "kubeconfig", .arguments = "", .summary = "Print the kubeconfig of the plane", .flags = {data_flag}, .run = print_kubeconfig},
       {.path = "image import", .arguments = "PATH NAME", .summary = "Store an image from a root folder, a tar, an OCI layout or `docker save`",
        .flags = {data_flag}, .run = import_image},
       image_build_command(),
-      {.path = "image list", .arguments = "", .summary = "List the names of the local image store", .flags = {data_flag}, .run = list_images},
       {.path = "backup create", .arguments = "FILE", .summary = "Write everything that cannot be made again into one tar, while the system runs", .flags = {data_flag}, .run = backup},
       {.path = "backup restore", .arguments = "FILE", .summary = "Lay a backup out as a new data folder", .flags = {data_flag}, .run = restore},
       {.path = "fsck", .arguments = "", .summary = "Check blobs, images, repositories and, while nothing runs, the API's objects; exit code 1 where something is damaged", .flags = {data_flag}, .run = fsck},

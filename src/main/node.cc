@@ -10,8 +10,10 @@
 #include "cluster/network/proxy.h"
 #include "cluster/node/agent.h"
 #include "cluster/node/build.h"
+#include "main/access.h"
 #include "main/build_logs.h"
 #include "main/credentials.h"
+#include "main/foreign_plane.h"
 #include "main/images.h"
 #include "main/node_logs.h"
 #include "main/shim_image.h"
@@ -54,29 +56,55 @@ class Node final {
   Result<> open() {
     const Credentials credentials = TRY(read_credentials(options_.data));
     client_ = TRY(kube::make_client(TRY(kube::load_kubeconfig(options_.kubeconfig))));
+    if (options_.foreign) TRY(meet_plane());
     const cluster::BridgeConfig bridge = TRY(bridge_config(options_.data));
     network_ = TRY(cluster::BridgeNetwork::open(bridge));
     TRY(open_proxy(bridge));
     TRY(store_shim());
-    images_ = TRY(make_images(options_.data));
+    images_ = TRY(make_images(options_.data, *executor_, registries_, options_.registry));
     cluster::NodeConfig config = node_config(options_);
-    config.cluster_ca_pem = credentials.ca_pem;
+    if (!options_.foreign) config.cluster_ca_pem = credentials.ca_pem;
     for (const Ipv4 resolver : resolvers_) config.host_nameservers.push_back(resolver.to_string());
     agent_ = TRY(cluster::NodeAgent::start(config, *client_, *executor_, *images_, *network_, &metrics_));
     blobs_ = TRY(store::BlobStore::open_folder(options_.data.blobs()));
     names_ = std::make_unique<oci::ImageStore>(options_.data.names(), *blobs_);
-    build_logs_ = std::make_unique<BuildLogs>(*client_, TRY(kube::load_kubeconfig(options_.kubeconfig)).bearer_token, *executor_);
+    build_logs_ = std::make_unique<BuildLogs>(*client_, credentials.node_port_token, *executor_);
     cluster::BuilderConfig builder = builder_config(options_.data);
     builder.on_log_begin = [this](const std::string& uid, const std::string& path) { build_logs_->begin(uid, path); };
+    builder.registry = options_.registry;
+    builder.push = [this](const store::Digest& image, const oci::Reference& to, const std::vector<std::string>& configs, std::stop_token stop) {
+      return registries_.push(*names_, image, to, keys_of(configs), nullptr, stop);
+    };
     builder.on_log_end = [this](const std::string& uid) { build_logs_->end(uid); };
     builder_ = TRY(cluster::ImageBuilder::start(std::move(builder), *client_, *executor_, *images_, *names_, *network_, &metrics_));
-    logs_ = std::make_unique<NodeLogs>(*agent_, *executor_, credentials.node_port_token);
-    const net::TlsServerConfig tls{credentials.server_certificate_pem, credentials.server_key_pem, ""};
-    server_ = TRY(net::Server::start({{{"127.0.0.1", node_port, true, false}, tls, [this](std::shared_ptr<net::Exchange> e) { logs_->handle(std::move(e)); }}}));
-    return {};
+    return open_server(credentials);
   }
 
  private:
+  // Waits until serve has given this node its roles.
+  Result<> meet_plane() {
+    TRY(check_service_network(*client_, *executor_, {}));
+    plane_authority_ = TRY(client_authority(*client_, *executor_, {}));
+    return {};
+  }
+
+  // A foreign plane's API server calls the node's own address, with a certificate of that plane.
+  Result<> open_server(const Credentials& credentials) {
+    const net::TlsServerConfig tls{credentials.server_certificate_pem, credentials.server_key_pem, plane_authority_};
+    NodeLogs::MayRead may_read;
+    if (options_.foreign) {
+      may_read = [this](const auth::Identity& identity) {
+        return check_access(*client_, identity, {.verb = "get", .resource = "nodes", .subresource = "proxy", .name = options_.name});
+      };
+    }
+    logs_ = std::make_unique<NodeLogs>(*agent_, *executor_, credentials.node_port_token, std::move(may_read));
+    const net::Handler handler = [this](std::shared_ptr<net::Exchange> e) { logs_->handle(std::move(e)); };
+    std::vector<net::Endpoint> endpoints{{{"127.0.0.1", node_port, true, false}, tls, handler}};
+    if (options_.foreign) endpoints.push_back({{network_->gateway().to_string(), node_port, true, true}, tls, handler});
+    server_ = TRY(net::Server::start(std::move(endpoints)));
+    return {};
+  }
+
   Result<> store_shim() {
     const auto blobs = TRY(store::BlobStore::open_folder(options_.data.blobs()));
     oci::ImageStore images(options_.data.names(), *blobs);
@@ -100,7 +128,9 @@ class Node final {
   const NodeOptions& options_;
   Metrics metrics_;
   std::unique_ptr<Executor> executor_ = make_system_executor();
+  oci::Client registries_{*executor_, {}};
   std::unique_ptr<kube::Client> client_;
+  std::string plane_authority_;  // of a foreign plane's client certificates
   std::unique_ptr<cluster::BridgeNetwork> network_;
   std::vector<Ipv4> resolvers_;
   std::unique_ptr<cluster::ServiceProxy> proxy_;

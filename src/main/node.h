@@ -12,6 +12,8 @@ struct NodeOptions {
   DataFolder data;
   std::string name = "local";
   std::string kubeconfig;
+  bool foreign = false;  // the plane is not the embedded one: its API server calls as it calls a kubelet
+  std::string registry = "127.0.0.1:5000";  // this machine's own
 };
 
 Result<> run_node(const NodeOptions& options, const std::function<void()>& wait_for_stop);

@@ -27,8 +27,8 @@ NodeLogs::~NodeLogs() = default;
 
 void NodeLogs::handle(std::shared_ptr<net::Exchange> exchange) {
   const auto& head = exchange->head();
-  const auto authorization = head.headers.get("Authorization");
-  if (!authorization.starts_with("Bearer ") || !equals_in_constant_time(authorization.substr(7), token_))
+  const bool token = shows_token(head);
+  if (!token && (!may_read_ || head.client_certificate_cn.empty()))
     return exchange->respond({401, {{"Content-Type", "text/plain"}}, "a token is needed\n"});
   const auto parts = split(head.url.path, '/');
   if (parts.size() != 5 || parts[1] != "containerLogs" || head.method != "GET") return exchange->respond({404, {{"Content-Type", "text/plain"}}, "not found\n"});
@@ -36,10 +36,18 @@ void NodeLogs::handle(std::shared_ptr<net::Exchange> exchange) {
   const auto over = std::make_shared<std::atomic<bool>>(false);
   const std::lock_guard lock(mutex_);
   std::erase_if(tasks_, [](const auto& entry) { return entry.first->load(); });
-  tasks_.emplace_back(over, executor_.spawn("logs", [this, exchange, pod, container = std::string(parts[4]), over](std::stop_token stop) {
-    stream(exchange, pod, container, stop);
+  tasks_.emplace_back(over, executor_.spawn("logs", [this, exchange, pod, container = std::string(parts[4]), token, over](std::stop_token stop) {
+    const auto& caller = exchange->head();
+    const auto allowed = token ? Result<>() : may_read_(auth::Identity{caller.client_certificate_cn, caller.client_certificate_organizations, ""});
+    if (allowed) stream(exchange, pod, container, stop);
+    else exchange->respond({allowed.error().code == ErrorCode::forbidden ? 403 : 503, {{"Content-Type", "text/plain"}}, allowed.error().message + "\n"});
     over->store(true);
   }));
+}
+
+bool NodeLogs::shows_token(const net::RequestHead& head) const {
+  const auto authorization = head.headers.get("Authorization");
+  return authorization.starts_with("Bearer ") && equals_in_constant_time(authorization.substr(7), token_);
 }
 
 void NodeLogs::stream(const std::shared_ptr<net::Exchange>& exchange, const kube::ObjectKey& pod, const std::string& container, std::stop_token stop) {

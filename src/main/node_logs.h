@@ -3,6 +3,7 @@
 // client of it inside serve.
 #pragma once
 
+#include "auth/identity.h"
 #include "cluster/api/api.h"
 #include "cluster/node/agent.h"
 #include "net/client.h"
@@ -12,18 +13,23 @@ namespace slipway::app {
 
 inline constexpr std::uint16_t node_port = 10250;
 
-// Answers GET /containerLogs/NS/POD/CONTAINER?follow=&tailLines=&… to whoever shows the token.
+// Answers GET /containerLogs/NS/POD/CONTAINER?follow=&tailLines=&… to whoever shows the token, or a client certificate
+// whose owner may: on a foreign plane that is its API server.
 class NodeLogs final {
  public:
-  NodeLogs(cluster::NodeAgent& agent, Executor& executor, std::string token) : agent_(agent), executor_(executor), token_(std::move(token)) {}
+  using MayRead = std::function<Result<>(const auth::Identity&)>;  // may block; none: certificates are not enough
+  NodeLogs(cluster::NodeAgent& agent, Executor& executor, std::string token, MayRead may_read)
+      : agent_(agent), executor_(executor), token_(std::move(token)), may_read_(std::move(may_read)) {}
   ~NodeLogs();
   void handle(std::shared_ptr<net::Exchange> exchange);
 
  private:
+  bool shows_token(const net::RequestHead& head) const;
   void stream(const std::shared_ptr<net::Exchange>& exchange, const kube::ObjectKey& pod, const std::string& container, std::stop_token stop);
   cluster::NodeAgent& agent_;
   Executor& executor_;
   const std::string token_;
+  const MayRead may_read_;
   std::mutex mutex_;
   std::vector<std::pair<std::shared_ptr<std::atomic<bool>>, std::unique_ptr<Task>>> tasks_;
 };

@@ -12,7 +12,8 @@ namespace slipway::app {
 struct ServeOptions {
   DataFolder data;
   Ports ports;
-  std::string kubeconfig;  // of a foreign plane; empty: the embedded one
+  std::string kubeconfig;   // of a foreign plane; empty: the embedded one
+  bool beside_node = true;  // pods run on this machine and reach serve at their gateway
 };
 
 // Runs until `wait_for_stop` returns.

@@ -80,15 +80,19 @@ Command serve_command(const UpOptions& options) {
   Command command{.arguments = {"/proc/self/exe", "serve", "--data", options.data.path, "--address", options.ports.address, "--api-port",
                                 std::to_string(options.ports.api), "--registry-port", std::to_string(options.ports.registry), "--https-port",
                                 std::to_string(options.ports.https)}};
-  if (!options.kubeconfig.empty()) command.arguments.insert(command.arguments.end(), {"--kubeconfig", options.kubeconfig});
+  if (!options.kubeconfig.empty()) command.arguments.insert(command.arguments.end(), {"--kubeconfig", options.data.plane_kubeconfig()});
+  if (options.with_node) command.arguments.push_back("--beside-node");
   command.die_with_parent = true;
   if (has_own_serve_user()) command.user = serve_user;
   return command;
 }
 
 Command node_command(const UpOptions& options) {
-  const std::string kubeconfig = options.kubeconfig.empty() ? options.data.node_kubeconfig() : options.kubeconfig;
-  Command command{.arguments = {"/proc/self/exe", "node", "--data", options.data.path, "--name", options.node_name, "--kubeconfig", kubeconfig}};
+  const bool foreign = !options.kubeconfig.empty();
+  const std::string own = options.node_kubeconfig.empty() ? options.kubeconfig : options.node_kubeconfig;
+  Command command{.arguments = {"/proc/self/exe", "node", "--data", options.data.path, "--name", options.node_name, "--kubeconfig", foreign ? own : options.data.node_kubeconfig(),
+                                "--registry-port", std::to_string(options.ports.registry)}};
+  if (foreign) command.arguments.push_back("--foreign");
   command.die_with_parent = true;
   return command;
 }
@@ -170,7 +174,7 @@ Result<> supervise(const UpOptions& options, int ready_fd) {
   log::set_component("supervisor");
   TRY(prepare(options.data));
   const UniqueFd held = TRY(lock(options.data));
-  TRY(ensure_credentials(options.data, options.ports));
+  TRY(ensure_credentials(options.data, options.ports, options.kubeconfig));
   sigset_t mask;
   sigemptyset(&mask);
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&mask, signal);

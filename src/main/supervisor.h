@@ -14,7 +14,8 @@ namespace slipway::app {
 struct UpOptions {
   DataFolder data;
   Ports ports;
-  std::string kubeconfig;  // of a foreign plane; empty: the embedded one
+  std::string kubeconfig;       // of a foreign plane; empty: the embedded one
+  std::string node_kubeconfig;  // the node's own on a foreign plane; empty: the same
   bool with_node = true;
   std::string node_name = "local";
 };

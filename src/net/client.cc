@@ -83,12 +83,30 @@ class StopSignal final {
 
 using Deadline = std::optional<Steady>;
 
+// Loopback, link-local and unspecified, also as IPv4 within IPv6.
+bool is_local(const sockaddr& address) {
+  const auto four = [](std::uint32_t a) { return a >> 24 == 127 || a >> 16 == 0xA9FE || a >> 24 == 0; };
+  if (address.sa_family == AF_INET) return four(ntohl(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr));
+  if (address.sa_family != AF_INET6) return true;
+  const in6_addr& six = reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
+  if (IN6_IS_ADDR_V4MAPPED(&six))
+    return four(std::uint32_t{six.s6_addr[12]} << 24 | std::uint32_t{six.s6_addr[13]} << 16 | std::uint32_t{six.s6_addr[14]} << 8 | six.s6_addr[15]);
+  return IN6_IS_ADDR_LOOPBACK(&six) || IN6_IS_ADDR_LINKLOCAL(&six) || IN6_IS_ADDR_UNSPECIFIED(&six);
+}
+
+// What a Host field says: the port only where it is not the scheme's own (signed URLs are checked against it).
+std::string host_field(const Origin& origin) {
+  const bool six = origin.host.find(':') != origin.host.npos;
+  const std::string host = six ? "[" + origin.host + "]" : origin.host;
+  return origin.port == (origin.tls ? 443 : 80) ? host : fmt::format("{}:{}", host, origin.port);
+}
+
 // A connected socket, with or without TLS; every wait ends at a deadline or a stop.
 class Stream final {
  public:
   static Result<std::unique_ptr<Stream>> connect(const Origin& origin, SSL_CTX* context, const TlsClientConfig& tls, Deadline deadline, int stop) {
     auto stream = std::make_unique<Stream>();
-    TRY(stream->open(origin, deadline, stop));
+    TRY(stream->open(origin, tls.refuse_local, deadline, stop));
     if (context) TRY(at(stream->secure(origin, context, tls, deadline, stop), origin.to_string()));
     return stream;
   }
@@ -126,7 +144,7 @@ class Stream final {
   }
 
  private:
-  Result<> open(const Origin& origin, Deadline deadline, int stop) {
+  Result<> open(const Origin& origin, bool refuse_local, Deadline deadline, int stop) {
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
     addrinfo* found = nullptr;
@@ -135,6 +153,10 @@ class Stream final {
     const std::unique_ptr<addrinfo, void (*)(addrinfo*)> addresses(found, ::freeaddrinfo);
     Error last{ErrorCode::unavailable, "no address for " + origin.host, {}};
     for (const addrinfo* address = found; address; address = address->ai_next) {
+      if (refuse_local && is_local(*address->ai_addr)) {
+        last = {ErrorCode::forbidden, fmt::format("{} is an address of this machine or link, where one outside of it was named", origin.host), {}};
+        continue;
+      }
       auto opened = open_one(*address, origin, deadline, stop);
       if (opened) return {};
       last = std::move(opened.error());
@@ -285,7 +307,7 @@ class Call final {
  private:
   Result<> send() {
     const Deadline deadline = after(request_.timeout);
-    std::string head = fmt::format("{} {} HTTP/1.1\r\nHost: {}:{}\r\n", request_.method, request_.target, origin_.host, origin_.port);
+    std::string head = fmt::format("{} {} HTTP/1.1\r\nHost: {}\r\n", request_.method, request_.target, host_field(origin_));
     for (const auto& [name, value] : request_.headers.fields()) {
       if (value.find_first_of("\r\n") != value.npos || name.find_first_of("\r\n: ") != name.npos)
         return fail(ErrorCode::invalid, "a header field has a line break");

@@ -28,6 +28,7 @@ struct TlsClientConfig {
   std::string pinned_sha256;           // hex of the server's public key (SPKI); when set it replaces the CA check
   bool insecure = false;
   std::string server_name;             // SNI and the name verified; empty: the origin's host
+  bool refuse_local = false;           // loopback and link-local addresses, looked at when connecting (T18)
 };
 
 struct ClientRequest {

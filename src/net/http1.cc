@@ -94,6 +94,8 @@ Result<bool> is_http_1_0(std::string_view version) {
 }  // namespace
 
 Result<std::optional<RequestText>> parse_request(std::string_view bytes, const HeadLimits& limits) {
+  // A client that speaks TLS to this port is told at once: it waits for our answer, and we would for the rest of a line.
+  if (!bytes.empty() && !is_token_char(bytes.front()) && bytes.front() != '\r' && bytes.front() != '\n') return fail(ErrorCode::invalid, "not an HTTP request line");
   const auto head = TRY(find_head(bytes, limits));
   if (!head) return std::nullopt;
   const auto parts = split(head->first_line, ' ');

@@ -8,6 +8,11 @@ namespace {
 
 Result<std::optional<RequestText>> request(std::string_view text) { return parse_request(text, {}); }
 
+TEST_CASE("a TLS greeting where a request was expected is refused at its first byte") {
+  CHECK(parse_request("\x16", {}).error().code == ErrorCode::invalid);
+  CHECK(!parse_request("G", {}).value());
+}
+
 TEST_CASE("a request's head is taken apart; an incomplete one waits for more") {
   const auto got = request("POST /a?b=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello").value();
   REQUIRE(got);

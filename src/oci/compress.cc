@@ -102,6 +102,26 @@ class Zstd final {
 
 }  // namespace
 
+Result<> gzip(const ByteSource& source, const ByteSink& sink) {
+  z_stream stream{};
+  if (::deflateInit2(&stream, 5, Z_DEFLATED, 15 + 16, 9, Z_DEFAULT_STRATEGY) != Z_OK) return fail(ErrorCode::internal, "zlib cannot begin");
+  const std::unique_ptr<z_stream, int (*)(z_stream*)> guard(&stream, ::deflateEnd);
+  std::string out(piece_size, '\0');
+  for (bool ended = false; !ended;) {
+    std::string piece = TRY(source(piece_size));
+    ended = piece.empty();
+    stream.next_in = reinterpret_cast<Bytef*>(piece.data());
+    stream.avail_in = static_cast<uInt>(piece.size());
+    do {
+      stream.next_out = reinterpret_cast<Bytef*>(out.data());
+      stream.avail_out = static_cast<uInt>(out.size());
+      if (::deflate(&stream, ended ? Z_FINISH : Z_NO_FLUSH) == Z_STREAM_ERROR) return fail(ErrorCode::internal, "zlib cannot go on");
+      TRY(sink(std::string_view(out).substr(0, out.size() - stream.avail_out)));
+    } while (stream.avail_out == 0);
+  }
+  return {};
+}
+
 ByteSource decompressed(ByteSource source) {
   // Made at the first read, when the first bytes tell the format.
   const auto chosen = std::make_shared<ByteSource>();

@@ -15,4 +15,7 @@ inline constexpr std::uint64_t max_unpacked = 10ULL << 30;
 // Looks at the first bytes: gzip and zstd are decompressed, anything else comes through as it is.
 ByteSource decompressed(ByteSource source);
 
+// The same bytes for the same input with the same zlib: no time and no name in the header.
+Result<> gzip(const ByteSource& source, const ByteSink& sink);
+
 }  // namespace slipway::oci

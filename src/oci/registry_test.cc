@@ -18,12 +18,13 @@ using text::Json;
 
 class Fixture {
  public:
-  Fixture() {
+  explicit Fixture(std::chrono::minutes upload_idle = std::chrono::minutes(60)) {
     REQUIRE(make_folders(folder_.path() + "/names"));
     RegistryConfig config{.name = "127.0.0.1:5000", .folder = folder_.path() + "/registry", .may_write = [](std::string_view token) {
                             return token == "secret" ? Result<>{} : fail(ErrorCode::unauthenticated, "no such token");
                           }};
     config.max_blob = 1 << 20;
+    config.upload_idle = upload_idle;
     registry = std::make_unique<Registry>(std::move(config), images, *executor_);
     server_ = net::Server::start({{.listen = {.tls = false}, .tls = {}, .handler = [this](std::shared_ptr<net::Exchange> e) { registry->handle(std::move(e)); }}}).value();
     client_ = net::make_client({false, "127.0.0.1", server_->port(0)}).value();
@@ -111,6 +112,47 @@ TEST_CASE("an upload in pieces goes on where the last one ended, and nowhere els
   CHECK(f.send("GET", at).status == 404);
   CHECK(f.send("GET", "/v2/a/b/blobs/" + Digest::of("abcdef").value).body == "abcdef");
   CHECK(f.registry->uploads() == 0);
+}
+
+TEST_CASE("a token is taken as a bearer's too") {
+  Fixture f;
+  f.token.clear();
+  CHECK(f.send("GET", "/v2/", "", {{"Authorization", "Bearer secret"}}).status == 200);
+  CHECK(f.send("GET", "/v2/", "", {{"Authorization", "Bearer other"}}).status == 401);
+}
+
+TEST_CASE("a blob of another repository is mounted; one that is not there is to be sent") {
+  Fixture f;
+  const Digest layer = f.push_blob("layer");
+  const auto mounted = f.send("POST", fmt::format("/v2/other/blobs/uploads/?mount={}&from=hello", layer.value));
+  CHECK(mounted.status == 201);
+  CHECK(f.send("GET", std::string(mounted.headers.get("Location"))).body == "layer");
+  const auto absent = f.send("POST", fmt::format("/v2/other/blobs/uploads/?mount={}&from=hello", Digest::of("absent").value));
+  CHECK(absent.status == 202);
+  CHECK(!absent.headers.get("Location").empty());
+}
+
+TEST_CASE("tags come in pages that lead from one to the next") {
+  Fixture f;
+  const std::string manifest = f.manifest();
+  for (const char* tag : {"c", "a", "b"}) CHECK(f.send("PUT", std::string("/v2/hello/manifests/") + tag, manifest).status == 201);
+  const auto first = f.send("GET", "/v2/hello/tags/list?n=2");
+  CHECK(first.body == R"({"name":"hello","tags":["a","b"]})");
+  const std::string link(first.headers.get("Link"));
+  const auto open = link.find('<'), close = link.find('>');
+  REQUIRE(close != link.npos);
+  const auto second = f.send("GET", link.substr(open + 1, close - open - 1));
+  CHECK(second.body == R"({"name":"hello","tags":["c"]})");
+  CHECK(!second.headers.has("Link"));
+}
+
+TEST_CASE("uploads that nobody goes on with are swept after their time") {
+  Fixture f(std::chrono::minutes(0));
+  const std::string at(f.send("POST", "/v2/a/blobs/uploads/").headers.get("Location"));
+  CHECK(f.registry->uploads() == 1);
+  (void)f.send("POST", "/v2/a/blobs/uploads/");
+  CHECK(f.registry->uploads() == 1);
+  CHECK(Fixture::code(f.send("PATCH", at, "abc")) == "BLOB_UPLOAD_UNKNOWN");
 }
 
 TEST_CASE("wrong digests, missing blobs, traversal names and bodies over the limit are refused") {

@@ -99,6 +99,8 @@ void GitHttp::handle(std::shared_ptr<net::Exchange> exchange) {
   }
   if (!repositories_.contains(route->repository))
     return exchange->respond(text_answer(404, fmt::format("there is no repository {}; `slipway repo create {}` makes it", route->repository.to_string(), route->repository.name)));
+  if (route->access == GitAccess::write && repositories_.is_mirror(route->repository))
+    return exchange->respond(text_answer(403, fmt::format("{} is a connected repository: push to the one that it is connected to", route->repository.to_string())));
   if (running_.fetch_add(1) >= max_running) {
     running_.fetch_sub(1);
     auto answer = text_answer(503, "too many git requests at once");

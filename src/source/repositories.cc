@@ -16,6 +16,8 @@ using text::Json;
 
 constexpr std::size_t max_name = 100;
 constexpr std::size_t max_listing = 64 * 1024 * 1024;
+constexpr const char* known_refs = "/slipway-refs.json";
+constexpr const char* mirror_mark = "/slipway-mirror";
 
 bool is_name(std::string_view text) {
   if (text.empty() || text.size() > max_name || text.find("..") != text.npos || text.ends_with(".git")) return false;
@@ -108,6 +110,25 @@ Result<> Repositories::create(const RepositoryName& repository) {
                                    {"core.bigFileThreshold", "16m"}, {"receive.denyDeleteCurrent", "ignore"}, {"uploadpack.allowAnySHA1InWant", "true"}})
     TRY(run_ok(git(repository, {"config", key, value})));
   return {};
+}
+
+Result<> Repositories::create_mirror(const RepositoryName& repository) {
+  TRY(create(repository));
+  return write_file_atomically(path_of(repository) + mirror_mark, "beginning\n", 0600);
+}
+
+bool Repositories::is_mirror(const RepositoryName& repository) const { return exists(path_of(repository) + mirror_mark); }
+
+bool Repositories::is_beginning(const RepositoryName& repository) const {
+  return read_file(path_of(repository) + mirror_mark, 64).value_or("") == "beginning\n";
+}
+
+Result<> Repositories::finish_beginning(const RepositoryName& repository) { return write_file_atomically(path_of(repository) + mirror_mark, "mirror\n", 0600); }
+
+Result<> Repositories::record_as_known(const RepositoryName& repository, const Refs& known) {
+  Json written = Json::object();
+  for (const auto& [ref, commit] : known) written = written.with(ref, commit);
+  return write_file_atomically(path_of(repository) + known_refs, text::to_json(written), 0600);
 }
 
 Result<> Repositories::remove(const RepositoryName& repository) { return remove_tree(path_of(repository)); }
@@ -236,7 +257,8 @@ std::shared_ptr<std::mutex> Repositories::push_lock(const RepositoryName& reposi
 }
 
 Result<bool> Repositories::record_pushes(const RepositoryName& repository) {
-  const std::string known_path = path_of(repository) + "/slipway-refs.json";
+  if (is_beginning(repository)) return false;
+  const std::string known_path = path_of(repository) + known_refs;
   Refs known;
   const Json written_before = exists(known_path) ? TRY(text::parse_json(TRY(read_file(known_path)))) : Json();
   for (const auto& member : written_before.members()) known[std::string(member.key())] = member.value.str();
@@ -247,9 +269,7 @@ Result<bool> Repositories::record_pushes(const RepositoryName& repository) {
       TRY(journal_.add({"", repository, ref, before == known.end() ? "" : before->second, commit}, clock_.now()));
   for (const auto& [ref, commit] : known)
     if (!now.contains(ref)) TRY(journal_.add({"", repository, ref, commit, ""}, clock_.now()));
-  Json written = Json::object();
-  for (const auto& [ref, commit] : now) written = written.with(ref, commit);
-  TRY(write_file_atomically(known_path, text::to_json(written), 0600));
+  TRY(record_as_known(repository, now));
   return true;
 }
 

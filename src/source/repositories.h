@@ -66,6 +66,13 @@ class Repositories final {
 
   Result<> create(const RepositoryName& repository);  // fine where it exists
   Result<> remove(const RepositoryName& repository);
+  // A mirror takes no push. It begins without a past: until finish_beginning(), nothing in it counts as pushed.
+  Result<> create_mirror(const RepositoryName& repository);
+  bool is_mirror(const RepositoryName& repository) const;
+  bool is_beginning(const RepositoryName& repository) const;
+  Result<> finish_beginning(const RepositoryName& repository);
+  // These refs were there before: record_pushes() tells what differs from them.
+  Result<> record_as_known(const RepositoryName& repository, const Refs& known);
   bool contains(const RepositoryName& repository) const;
   std::vector<RepositoryName> list() const;
   std::string path_of(const RepositoryName& repository) const;

@@ -11,7 +11,7 @@ namespace {
 // Else it is written in double quotes and comes back as it was.
 bool is_written_folded(const std::string& text) {
   if (text.empty() || text.ends_with(' ') || text.find(" \n") != text.npos) return false;
-  return std::ranges::none_of(text, [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\n') || c == 0x7f; });
+  return std::ranges::none_of(text, [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') || c == 0x7f; });
 }
 
 std::string header(const std::string& text) {
@@ -24,7 +24,7 @@ std::string header(const std::string& text) {
 
 std::string body(const std::string& text) {
   const auto first = text.find_first_not_of('\n');
-  const bool adds = first != text.npos && text[first] != ' ';
+  const bool adds = first != text.npos && text[first] != ' ' && text[first] != '\t';
   std::string out;
   bool breaks = true, leading_space = true;
   for (const char c : text) {
@@ -36,7 +36,7 @@ std::string body(const std::string& text) {
     }
     if (breaks) {
       out += "  ";
-      leading_space = c == ' ';
+      leading_space = c == ' ' || c == '\t';
     }
     out += c;
     breaks = false;

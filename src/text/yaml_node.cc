@@ -8,6 +8,7 @@
 #include <cmath>
 #include <unordered_set>
 
+#include "base/strings.h"
 #include "text/json_builder.h"
 #include "text/utf8.h"
 #include "text/yaml_fold.h"
@@ -115,6 +116,10 @@ Result<Json> plain_value(const YamlNode& node, YamlTag tag) {
 
 Result<Json> scalar_value(const YamlNode& node) {
   if (node.style == YamlStyle::folded && (node.tag == YamlTag::string || node.tag == YamlTag::none)) return Json(refolded(node.value));
+  if (node.tag == YamlTag::binary) {
+    const auto bytes = from_base64(node.value);
+    return bytes ? Result<Json>(Json(*bytes)) : fail(ErrorCode::invalid, "yaml: !!binary value contains invalid base64 data");
+  }
   const bool quoted = node.style != YamlStyle::plain && node.style != YamlStyle::flow;
   if (node.tag == YamlTag::string || node.tag == YamlTag::other || (node.tag == YamlTag::none && quoted)) return Json(node.value);
   const YamlTag found = quoted ? YamlTag::string : yaml_tag_of(node.value);
@@ -123,7 +128,7 @@ Result<Json> scalar_value(const YamlNode& node) {
   if (node.tag == YamlTag::floating && yaml_tag_of(node.value) == YamlTag::integer) return resolve_yaml_scalar(node.value);
   if (quoted && yaml_tag_of(node.value) == node.tag) return plain_value(node, node.tag);
   if (node.tag == YamlTag::null && node.value.empty()) return Json();
-  if (node.tag == YamlTag::binary || node.tag == YamlTag::merge) return Json(node.value);
+  if (node.tag == YamlTag::merge) return Json(node.value);
   return fail(ErrorCode::invalid, fmt::format("yaml: cannot decode {} `{}` as a {}", tag_name(found), node.value, tag_name(node.tag)));
 }
 

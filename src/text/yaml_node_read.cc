@@ -69,7 +69,8 @@ class NodeReader {
  private:
   Result<> next(Event& event) {
     if (yaml_parser_parse(&parser_, &event)) return {};
-    const std::size_t line = parser_.problem_mark.line + (parser_.error == YAML_SCANNER_ERROR || parser_.error == YAML_PARSER_ERROR ? 1 : 0);
+    const std::size_t mark = parser_.context_mark.line != 0 ? parser_.context_mark.line : parser_.problem_mark.line;
+    const std::size_t line = mark == 0 ? 0 : mark + (parser_.error == YAML_SCANNER_ERROR ? 1 : 0);
     const std::string where = line > 0 ? fmt::format("line {}: ", line) : std::string();
     return fail(ErrorCode::invalid, fmt::format("yaml: {}{}", where, parser_.problem == nullptr ? "cannot be read" : parser_.problem));
   }

@@ -140,6 +140,8 @@ class Story:
         check(begun["image"] >= max(ended["unit"], ended["lint"]), "the image was built before the tests had passed")
         pods = {name: task["status"].get("podName") for name, task in tasks.items() if name in ("unit", "lint")}
         check(all(pods.values()) and len(set(pods.values())) == 2, f"each task has its own pod; these have {pods}")
+        told = self.system.call("GET", f"/api/v1/namespaces/default/pods/{pods['unit']}/log?container=step-test")
+        check("ok   answers_with_its_version" in str(told), f"the API does not give the log of pod {pods['unit']}:\n{told}")
         self.timeline.holds(f"unit and lint in parallel, each in its own pod ({', '.join(sorted(pods.values()))}), then the image")
         log = self.system.slipway("run", "logs", run["metadata"]["name"])
         check("ok   answers_with_its_version" in log, f"the unit tests' log is not there:\n{log}")

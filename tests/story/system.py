@@ -16,6 +16,7 @@ from .timeline import StoryFailed, check, wait_for
 
 APPS, CORE, SLIPWAY, TEKTON = "/apis/apps/v1", "/api/v1", "/apis/slipway.dev/v1alpha1", "/apis/tekton.dev/v1"
 NAMESPACE = "default"
+NODE = "local"  # its name in the plane
 
 
 def free_port(wanted):
@@ -49,16 +50,16 @@ def processes():
 
 
 class System:
-    """One installation. `binary` is the slipway to test; everything it writes lies in `folder`."""
+    """One installation. `binary` is the slipway to test; everything it writes lies in `folder`. `plane`: the real one, None: the embedded."""
 
-    def __init__(self, binary, folder):
-        self.binary, self.folder = str(binary), pathlib.Path(folder)
+    def __init__(self, binary, folder, plane=None):
+        self.binary, self.folder, self.plane = str(binary), pathlib.Path(folder), plane
         self.folder.chmod(0o711)  # serve runs as a user of its own, who must come through
         self.data = self.folder / "data"
         self.ca_file = self.folder / "ca.pem"
         self.api_port, self.registry_port, self.https_port = free_port(6443), free_port(5000), free_port(8443)
         self.token = ""
-        self.tls = None
+        self.tls, self.api_tls = None, None
         os.environ["no_proxy"] = "*"  # every address of the story is on this machine
 
     # --- the program
@@ -73,15 +74,35 @@ class System:
         return done.stdout
 
     def up(self):
-        self.slipway("up", "--detach", "--data", self.data, "--api-port", self.api_port, "--registry-port", self.registry_port, "--https-port", self.https_port,
-                     seconds=90)
+        where = []
+        if self.plane:
+            self.api_port = self.plane.port
+            where = ["--kubeconfig", self.plane.kubeconfig, "--node", NODE, "--node-kubeconfig", self.plane.node_kubeconfig]
+        self.slipway("up", "--detach", "--data", self.data, "--api-port", self.api_port, "--registry-port", self.registry_port, "--https-port", self.https_port, *where, seconds=90)
         text = (self.data / "kubeconfig").read_text()
-        self.token = re.search(r"token: *\"?([^\s\"]+)", text)[1]
-        self.ca_file.write_bytes(base64.b64decode(re.search(r"certificate-authority-data: *\"?([^\s\"]+)", text)[1]))
+        self.token = re.search(r"\"?token\"?: *\"?([^\s\"]+)", text)[1]
+        plane_ca = base64.b64decode(re.search(r"\"?certificate-authority-data\"?: *\"?([^\s\"]+)", text)[1]).decode()
+        self.api_tls = ssl.create_default_context(cadata=plane_ca)
+        # serve's own port has Slipway's own certificate, whatever plane it works on; the plane tells where and which.
+        self.ca_file.write_text(self.call("GET", f"{CORE}/namespaces/kube-public/configmaps/slipway-info")["data"]["ca"])
         self.tls = ssl.create_default_context(cafile=str(self.ca_file))
+        if self.plane:
+            wait_for("the node to be ready", self.node_is_ready, 30)
+
+    def node_is_ready(self):
+        node = self.call("GET", f"{CORE}/nodes/{NODE}") or {}
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in node.get("status", {}).get("conditions", [])) and not node["spec"].get("taints")
 
     def down(self, purge=True):
+        if self.plane and purge:
+            self.empty_plane()
         self.slipway("down", "--data", self.data, *(["--purge"] if purge else []), seconds=120)
+
+    def empty_plane(self):
+        """Takes the objects of the story from a plane that Slipway does not own."""
+        for group, plural in ((SLIPWAY, "apps"), (APPS, "deployments"), (TEKTON, "pipelineruns")):
+            self.call("DELETE", f"{group}/namespaces/{NAMESPACE}/{plural}")
+        wait_for("the pods to go", lambda: not self.list(CORE, "pods"), 60)
 
     def is_ready(self):
         connection = http.client.HTTPSConnection("127.0.0.1", self.https_port, context=self.tls, timeout=5)
@@ -94,7 +115,7 @@ class System:
     # --- the Kubernetes API
 
     def call(self, method, path, body=None, content_type="application/json"):
-        connection = http.client.HTTPSConnection("127.0.0.1", self.api_port, context=self.tls, timeout=10)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.api_port, context=self.api_tls, timeout=10)
         try:
             connection.request(method, path, json.dumps(body) if body is not None else None, {"Authorization": f"Bearer {self.token}", "Content-Type": content_type})
             answer = connection.getresponse()
@@ -183,6 +204,8 @@ class System:
         yield "runs", self._try("run", "list")
         yield "pods", "\n".join(self._pod_line(pod) for pod in self._safely(lambda: self.list(CORE, "pods")))
         yield "events", "\n".join(f"{one.get('reason')} {one['involvedObject'].get('name')}: {one.get('message')}" for one in self._safely(lambda: self.list(CORE, "events"))[-25:])
+        for name, text in self.plane.diagnosis() if self.plane else ():
+            yield name, text
         log = self.data / "logs" / "slipway.log"
         yield "log", "\n".join(log.read_text(errors="replace").splitlines()[-40:]) if log.exists() else "no log"
 

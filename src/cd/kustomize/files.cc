@@ -106,7 +106,7 @@ Result<std::string> Loader::load(const std::string& path) const {
                                                      : restriction_ == Restriction::root_only ? fmt::format("evalsymlink failure on '{}' : {}", full, resolved.error().message)
                                                                                               : fmt::format("open {}: no such file or directory", full));
   if (tree_.is_folder(*resolved))
-    return fail(ErrorCode::invalid, restriction_ == Restriction::root_only ? fmt::format("file '{}' must resolve to a file", full) : fmt::format("read {}: is a directory", full));
+    return fail(ErrorCode::invalid, restriction_ == Restriction::root_only ? fmt::format("'{}' must resolve to a file", full) : fmt::format("read {}: is a directory", full));
   const std::string folder = resolved->substr(0, std::max<std::size_t>(resolved->rfind('/'), 1));
   if (restriction_ == Restriction::root_only && !is_in_or_below(folder, root_))
     return fail(ErrorCode::forbidden, fmt::format("security; file '{}' is not in or below '{}'", full, root_));
@@ -123,7 +123,7 @@ Result<Loader> Loader::enter(const std::string& path) const {
   const std::string full = clean_path(root_ + "/" + path);
   auto resolved = tree_.resolve(full);
   if (!resolved) return fail(resolved.error().code, fmt::format("must build at directory: not a valid directory: evalsymlink failure on '{}' : {}", full, resolved.error().message));
-  if (!tree_.is_folder(*resolved)) return fail(ErrorCode::invalid, fmt::format("must build at directory: not a valid directory: file is not directory: '{}'", full));
+  if (!tree_.is_folder(*resolved)) return fail(ErrorCode::invalid, fmt::format("must build at directory: '{}': file is not directory", full));
   for (const Loader* one = this; one != nullptr; one = one->referrer_)
     if (is_in_or_below(one->root_, *resolved))
       return fail(ErrorCode::invalid, fmt::format("cycle detected: candidate root '{}' contains visited root '{}'", *resolved, one->root_));

@@ -177,7 +177,7 @@ class Merger {
     const YamlNode* before = object;
     object = TRY(chosen_mapping(object, patch));
     if (object == nullptr) return nullptr;
-    const bool is_kept_null = object == before && is_missing(object);
+    const bool is_kept_null = patch == nullptr && object == before && is_missing(object);
     if (is_kept_null) kept_nulls_.insert(object);
     std::set<std::string> names;
     for (const YamlNode* node : {object, patch})

@@ -109,6 +109,16 @@ Result<std::vector<std::string>> extra_words(std::string_view task, const Json& 
   return words;
 }
 
+// The secret that the workspace dockerconfig is bound to; empty where there is none.
+Result<std::string> docker_config_secret(const Json& task_run) {
+  for (const Json& one : task_run["spec"]["workspaces"].items()) {
+    if (one["name"].as_string() != "dockerconfig" || one.contains("emptyDir")) continue;
+    if (!one.contains("secret")) return fail(ErrorCode::invalid, "the workspace dockerconfig of an image build must be a secret");
+    return one["secret"]["secretName"].str();
+  }
+  return std::string();
+}
+
 }  // namespace
 
 Json builtin_spec(std::string_view name) {
@@ -143,6 +153,8 @@ Result<Json> image_build(std::string_view task, const Json& task_run, const Json
                             {"dockerfile", folder_of(params["DOCKERFILE"].as_string("Dockerfile"))}, {"image", params["IMAGE"]}, {"push", params["SKIP_PUSH"].as_string() != "true"},
                             {"buildArgs", Json::array(flags.arguments)}, {"labels", flags.labels}});
   if (!flags.target.empty()) spec = spec.with("target", flags.target);
+  if (const std::string secret = TRY(docker_config_secret(task_run)); !secret.empty()) spec = spec.with("dockerConfigSecret", secret);
+  if (const std::string account = task_run["spec"]["serviceAccountName"].str(); !account.empty()) spec = spec.with("serviceAccountName", account);
   return Json::object({{"apiVersion", "slipway.dev/v1alpha1"}, {"kind", "ImageBuild"},
                        {"metadata", Json::object({{"name", metadata["name"]}, {"namespace", metadata["namespace"]}, {"labels", labels.with("tekton.dev/taskRun", metadata["name"])},
                                                   {"ownerReferences", Json::array({kube::controller_reference(kube::resources::task_runs, task_run)})}})},

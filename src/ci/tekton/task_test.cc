@@ -114,6 +114,12 @@ TEST_CASE("the image tasks become an ImageBuild; arguments of the build that are
   CHECK(build["spec"]["labels"]["k"].as_string() == "v");
   CHECK(image_build("kaniko", run, json(R"J({"IMAGE":"h/app","EXTRA_ARGS":["--build-arg=A=b","--cache=true"]})J"), context)->at_path({"spec", "buildArgs"}).size() == 1);
   CHECK(image_build("buildah", run, json(R"J({"IMAGE":"h/app","BUILD_EXTRA_ARGS":"--squash"})J"), context).error().message.find("--squash") != std::string::npos);
+  const Json bound = run.with("spec", json(R"J({"serviceAccountName":"ci","workspaces":[{"name":"dockerconfig","secret":{"secretName":"reg"}}]})J"));
+  const Json with_secret = image_build("kaniko", bound, json(R"J({"IMAGE":"h/app"})J"), context).value();
+  CHECK(with_secret["spec"]["dockerConfigSecret"].as_string() == "reg");
+  CHECK(with_secret["spec"]["serviceAccountName"].as_string() == "ci");
+  const Json other = run.with("spec", json(R"J({"workspaces":[{"name":"dockerconfig","configMap":{"name":"reg"}}]})J"));
+  CHECK(image_build("kaniko", other, json(R"J({"IMAGE":"h/app"})J"), context).error().code == ErrorCode::invalid);
   CHECK(!shell_words("an 'open quote"));
 }
 

@@ -80,11 +80,6 @@ Answer<Json> Operations::admit_new(const ResourceInfo& resource, Json object, co
     object = pruned(resource.schema, whole);
     for (const char* key : {"apiVersion", "kind", "metadata"}) object = object.with(key, whole[key]);
   }
-  if (kind == "Secret" && !resource.custom && object["stringData"].is_object()) {
-    Json data = object["data"].is_object() ? object["data"] : Json::object();
-    for (const auto& one : object["stringData"].members()) data = data.with(one.key(), to_base64(one.value.as_string()));
-    object = object.with("data", data).without("stringData");
-  }
   if (kind == "Pod" && !resource.custom && object["spec"].is_object()) object = TRY(admit_pod(std::move(object)));
   return with_defaults(resource, std::move(object));
 }

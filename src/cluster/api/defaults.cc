@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cluster/api/defaults.h"
 
+#include "base/strings.h"
+
 namespace slipway::api {
 namespace {
 
@@ -129,12 +131,21 @@ void definition(Json& spec) {
   });
 }
 
+// stringData is for writing alone, in whatever way it is written.
+void secret(Json& object) {
+  fill(object, "type", "Opaque");
+  if (!object["stringData"].is_object()) return;
+  Json data = object["data"].is_object() ? object["data"] : Json::object();
+  for (const auto& one : object["stringData"].members()) data = data.with(one.key(), to_base64(one.value.as_string()));
+  object = object.with("data", data).without("stringData");
+}
+
 }  // namespace
 
 Json with_defaults(const ResourceInfo& resource, Json object) {
   const std::string& kind = resource.id.kind;
   if (resource.custom) return resource.schema.is_object() ? with_schema_defaults(resource.schema, std::move(object)) : object;
-  if (kind == "Secret") fill(object, "type", "Opaque");
+  if (kind == "Secret") secret(object);
   if (kind == "Pod") {
     inside(object, "spec", [](Json& spec) {
       pod_spec(spec);

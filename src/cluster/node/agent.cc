@@ -25,13 +25,14 @@ class Agent final : public NodeAgent {
       : node_{.config = std::move(config), .client = client, .executor = executor, .images = images, .network = network,
               .cgroups = std::move(cgroups), .runtime = std::move(runtime)},
         pods_(client, executor, kube::resources::pods, {.field_selector = "spec.nodeName=" + node_.config.name}),
-        hub_([this](const std::string& uid) { wake(uid); }) {
+        hub_([this](const std::string& uid) { wake(uid); }), events_(client, executor.clock(), "kubelet") {
     reconciler_ = std::make_unique<kube::Controller>(
         executor, "pods", [this](const ObjectKey& key, std::stop_token stop) { return reconcile(key, stop); }, pod_workers, metrics);
     prober_ = std::make_unique<kube::Controller>(
         executor, "probes", [this](const ObjectKey& key, std::stop_token) { return probe(key); }, probe_workers, metrics);
     node_.references = api_references(client, node_.config.cluster_ca_pem);
     node_.hub = &hub_;
+    node_.events = &events_;
     node_.wake = [this](const std::string& uid) { wake(uid); };
     node_.start_probe = [this](const std::string& uid, const std::string& name) {
       const std::lock_guard lock(wake_mutex_);
@@ -226,6 +227,7 @@ class Agent final : public NodeAgent {
   std::map<std::string, std::shared_ptr<PodWorker>> workers_;  // by uid
   std::map<std::string, ObjectKey> known_;                     // uid -> key, of what the API has
   sandbox::MonitorHub hub_;
+  kube::EventRecorder events_;
   std::unique_ptr<Task> registrar_, starter_;
 };
 

@@ -129,8 +129,8 @@ struct FakeNetwork final : sandbox::PodNetworkDriver {
 };
 
 struct FakeImages final : ImageProvider {
-  Result<ImageRootfs> ensure(const std::string& reference, PullPolicy, std::stop_token) override {
-    if (reference != "busybox") return fail(ErrorCode::not_found, "no such image: " + reference);
+  Result<ImageRootfs> ensure(const ImageRequest& request, std::stop_token) override {
+    if (request.reference != "busybox") return fail(ErrorCode::not_found, "no such image: " + request.reference);
     return ImageRootfs{{folder}, {.entrypoint = {"/bin/sh"}}, "sha256:0"};
   }
   std::string folder;

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "cluster/node/build_job.h"
+#include "cluster/node/pull.h"
 #include "kube/control.h"
 
 namespace slipway::cluster {
@@ -120,7 +121,7 @@ class Builder final : public ImageBuilder {
       const std::lock_guard lock(mutex_);
       if (running_.size() >= max_builds_at_once) return Next::after(wait_for_place);
     }
-    const auto request = BuildRequest::from_spec(build["spec"]);
+    const auto request = BuildRequest::from_spec(build["spec"], node_.config.registry);
     const std::string now = format_rfc3339(node_.executor.clock().now());
     if (!request) {
       TRY(write(key, uid, Json::object({{"phase", "Failed"}, {"message", request.error().to_string()}, {"startTime", now}, {"completionTime", now}})));
@@ -151,6 +152,7 @@ class Builder final : public ImageBuilder {
         }
         wake(running.key);
       });
+      place.docker_configs = [&] { return credentials(running.key.ns, request); };
       auto built = build_image(place, request, stop);
       if (!built) log->line("error: " + printable(built.error().to_string()));
       return built;
@@ -163,6 +165,12 @@ class Builder final : public ImageBuilder {
       running.outcome = std::move(outcome);
     }
     wake(running.key);
+  }
+
+  // The secret that the build names, else what its ServiceAccount pulls and pushes with.
+  std::vector<std::string> credentials(const std::string& ns, const BuildRequest& request) {
+    if (request.docker_config_secret.empty()) return push_secrets(client_, ns, request.service_account);
+    return pull_secrets(client_, ns, Json::array({Json::object({{"name", request.docker_config_secret}})}), "");
   }
 
   Result<Next> report(const ObjectKey& key, const std::string& uid, Running& running) {

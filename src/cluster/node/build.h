@@ -27,6 +27,9 @@ struct BuilderConfig {
   // Told of each build's log file when it is opened, and when the build writes no more to it. May be empty.
   std::function<void(const std::string& uid, const std::string& path)> on_log_begin = {};
   std::function<void(const std::string& uid)> on_log_end = {};
+  std::string registry = {};  // "127.0.0.1:5000": this machine's own, where the store itself is what is pushed to
+  // Brings an image to another registry and answers its digest there. Empty: such a push is refused.
+  std::function<Result<store::Digest>(const store::Digest& image, const oci::Reference& to, const std::vector<std::string>& docker_configs, std::stop_token stop)> push = {};
 };
 
 inline constexpr std::size_t max_builds_at_once = 2;

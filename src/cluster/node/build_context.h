@@ -62,6 +62,7 @@ class BuildPlace final {
   const Steady deadline;
   const std::function<void(StepReport)> on_step;
   const std::string folder;
+  std::function<std::vector<std::string>()> docker_configs = {};  // of whoever the build is for
 
  private:
   std::atomic<int> next_{0};

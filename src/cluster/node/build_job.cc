@@ -17,7 +17,19 @@ struct DockerfileText {
   std::string text, ignore;
 };
 
-bool is_loopback(std::string_view registry) { return registry == "localhost" || registry.starts_with("localhost:") || registry.starts_with("127."); }
+// localhost and 127.0.0.1 are one machine.
+bool is_own(std::string_view image_registry, std::string_view own) {
+  const auto plain = [](std::string_view name) { return name.starts_with("localhost:") ? "127.0.0.1" + std::string(name.substr(9)) : std::string(name); };
+  return plain(image_registry) == plain(own);
+}
+
+// What other builders' layers are called, in the words of the manifests that are written here.
+std::string oci_layer_type(const std::string& type) {
+  constexpr std::string_view docker = "application/vnd.docker.image.rootfs.diff.tar";
+  if (!type.starts_with(docker)) return type;
+  const std::string_view kind = std::string_view(type).substr(docker.size());
+  return fmt::format("{}{}", oci::media::layer_tar, kind == ".gzip" ? "+gzip" : kind == ".zstd" ? "+zstd" : "");
+}
 
 class Job final {
  public:
@@ -39,7 +51,9 @@ class Job final {
       return {};
     };
     TRY(run_stages(build, place_.node.executor, max_stages_at_once, body, stop));
-    return finish(build);
+    BuiltImage built = TRY(finish(build));
+    if (request_.push) built.manifest = TRY(push(built.manifest, stop));
+    return built;
   }
 
  private:
@@ -66,7 +80,7 @@ class Job final {
 
   Result<> find_image(const std::string& reference, std::stop_token stop) {
     const store::BlobStore& blobs = place_.node.blobs();
-    const ImageRootfs found = TRY(place_.node.provider.ensure(reference, PullPolicy::if_not_present, stop));
+    const ImageRootfs found = TRY(place_.node.provider.ensure({.reference = reference, .docker_configs = place_.docker_configs, .on_pull = [&] { place_.log.line("pulling " + reference); }}, stop));
     const auto digest = TRY(oci::choose_platform(blobs, TRY(store::Digest::parse(found.digest))));
     const oci::Manifest manifest = TRY(oci::read_manifest(blobs, digest));
     const auto configuration = TRY(oci::read_configuration(blobs, manifest));
@@ -74,7 +88,9 @@ class Job final {
     const Json raw = TRY(text::parse_json(TRY(blobs.get(manifest.config.digest, oci::max_config))));
     bases_[reference] = {configuration, !raw["config"]["OnBuild"].empty()};
     StageResult& result = images_[reference];
-    result = {sha256_hex("image " + digest.value), manifest.layers, configuration.diff_ids, {}, configuration.created};
+    std::vector<oci::Descriptor> layers = manifest.layers;
+    for (oci::Descriptor& layer : layers) layer.media_type = oci_layer_type(layer.media_type);
+    result = {sha256_hex("image " + digest.value), std::move(layers), configuration.diff_ids, {}, configuration.created};
     for (const Json& entry : configuration.history.items()) result.history.push_back(entry);
     return {};
   }
@@ -95,6 +111,16 @@ class Job final {
     return BuiltImage{digest, {}};
   }
 
+  Result<store::Digest> push(const store::Digest& image, std::stop_token stop) {
+    const std::string to = request_.image.to_string();
+    if (!place_.node.config.push) return fail(ErrorCode::invalid, fmt::format("pushing to {} is not supported here", to));
+    place_.log.line("pushing " + to);
+    const auto configs = place_.docker_configs ? place_.docker_configs() : std::vector<std::string>();
+    const auto digest = TRY(at(place_.node.config.push(image, request_.image, configs, stop), "push"));
+    place_.log.line(fmt::format("pushed {}@{}", to, digest.value));
+    return digest;
+  }
+
   BuildPlace& place_;
   const BuildRequest& request_;
   std::unique_ptr<ContextTree> context_;
@@ -105,7 +131,7 @@ class Job final {
 
 }  // namespace
 
-Result<BuildRequest> BuildRequest::from_spec(const Json& spec) {
+Result<BuildRequest> BuildRequest::from_spec(const Json& spec, std::string_view registry) {
   BuildRequest out{.context = TRY(at(store::Digest::parse(spec["context"]["blob"].as_string()), "spec.context.blob"))};
   const auto path = [&](const char* name, std::string& into) {
     if (const std::string value = spec[name].str(); !value.empty()) into = value;
@@ -120,8 +146,9 @@ Result<BuildRequest> BuildRequest::from_spec(const Json& spec) {
   for (const auto& label : spec["labels"].members()) out.options.labels[std::string(label.key())] = label.value.str();
   out.image = TRY(at(oci::Reference::parse(spec["image"].as_string()), "spec.image"));
   if (out.image.tag.empty() || !out.image.digest.empty()) return fail(ErrorCode::invalid, "spec.image needs a tag and no digest");
-  if (spec["push"].as_bool(true) && !is_loopback(out.image.registry))
-    return fail(ErrorCode::invalid, fmt::format("pushing to {} is not supported: name the image after this machine's registry, or set spec.push to false", out.image.registry));
+  out.push = spec["push"].as_bool(true) && !is_own(out.image.registry, registry);
+  out.service_account = spec["serviceAccountName"].str("default");
+  out.docker_config_secret = spec["dockerConfigSecret"].str();
   return out;
 }
 

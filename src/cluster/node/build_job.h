@@ -19,7 +19,10 @@ struct BuildRequest {
   std::string sub_path = ".", dockerfile = "Dockerfile";
   dockerfile::Options options;
   oci::Reference image;
-  static Result<BuildRequest> from_spec(const text::Json& spec);
+  bool push = false;  // to a registry elsewhere
+  std::string service_account = "default", docker_config_secret;  // whose credentials pull and push
+  // `registry`: this machine's own.
+  static Result<BuildRequest> from_spec(const text::Json& spec, std::string_view registry);
 };
 
 Result<BuiltImage> build_image(BuildPlace& place, const BuildRequest& request, std::stop_token stop);

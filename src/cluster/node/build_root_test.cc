@@ -34,8 +34,8 @@ struct NoNetwork final : sandbox::PodNetworkDriver {
 
 struct StoreImages final : ImageProvider {
   explicit StoreImages(oci::ImageStore& store) : images(store) {}
-  Result<ImageRootfs> ensure(const std::string& reference, PullPolicy, std::stop_token) override {
-    return ImageRootfs{{}, {}, TRY(images.resolve(TRY(oci::Reference::parse(reference)))).value};
+  Result<ImageRootfs> ensure(const ImageRequest& request, std::stop_token) override {
+    return ImageRootfs{{}, {}, TRY(images.resolve(TRY(oci::Reference::parse(request.reference)))).value};
   }
   oci::ImageStore& images;
 };

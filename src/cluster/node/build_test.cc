@@ -155,13 +155,17 @@ TEST_CASE("a build's spec is read, and what cannot be done is named") {
   using text::Json;
   const std::string blob = "sha256:" + std::string(64, 'a');
   const Json good = Json::object({{"context", Json::object({{"blob", blob}})}, {"image", "127.0.0.1:5000/a:1"}, {"buildArgs", Json::array({Json::object({{"name", "k"}, {"value", "v"}})})}});
-  const auto request = BuildRequest::from_spec(good).value();
+  const std::string own = "127.0.0.1:5000";
+  const auto request = BuildRequest::from_spec(good, own).value();
   CHECK(request.dockerfile == "Dockerfile");
   CHECK(request.options.arguments.at("k") == "v");
-  CHECK(BuildRequest::from_spec(good.with("image", "docker.io/a:1")).error().message.find("pushing to docker.io") != std::string::npos);
-  CHECK(BuildRequest::from_spec(good.with("image", "docker.io/a:1").with("push", false)).has_value());
-  CHECK_FALSE(BuildRequest::from_spec(good.with("context", Json())).has_value());
-  CHECK_FALSE(BuildRequest::from_spec(good.with("image", "a@" + blob)).has_value());
+  CHECK_FALSE(request.push);
+  CHECK_FALSE(BuildRequest::from_spec(good.with("image", "localhost:5000/a:1"), own).value().push);
+  CHECK(BuildRequest::from_spec(good.with("image", "127.0.0.1:5001/a:1"), own).value().push);
+  CHECK(BuildRequest::from_spec(good.with("image", "docker.io/a:1").with("dockerConfigSecret", "s"), own).value().docker_config_secret == "s");
+  CHECK_FALSE(BuildRequest::from_spec(good.with("image", "docker.io/a:1").with("push", false), own).value().push);
+  CHECK_FALSE(BuildRequest::from_spec(good.with("context", Json()), own).has_value());
+  CHECK_FALSE(BuildRequest::from_spec(good.with("image", "a@" + blob), own).has_value());
 }
 
 }  // namespace slipway::cluster

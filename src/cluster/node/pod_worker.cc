@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "cluster/node/pull.h"
 #include "sandbox/mounts.h"
 
 namespace slipway::cluster {
@@ -15,8 +16,6 @@ namespace {
 
 using sandbox::Phase;
 
-constexpr std::chrono::seconds first_pull_pause{10};
-constexpr std::chrono::seconds longest_pull_pause{300};
 constexpr std::chrono::milliseconds setup_pause{1'000};
 constexpr std::chrono::seconds eager_probe_period{1};
 
@@ -26,14 +25,6 @@ const char* kind_name(ProbeKind kind) {
 
 std::string container_id(const std::string& uid, const std::string& name, std::int64_t attempt) {
   return fmt::format("{}-{}-{}", uid, name, attempt);
-}
-
-PullPolicy pull_policy(const Json& container) {
-  const std::string_view policy = container["imagePullPolicy"].as_string();
-  const std::string_view image = container["image"].as_string();
-  if (policy == "Always") return PullPolicy::always;
-  if (policy == "Never") return PullPolicy::never;
-  return policy.empty() && image.ends_with(":latest") ? PullPolicy::always : PullPolicy::if_not_present;
 }
 
 }  // namespace
@@ -192,26 +183,61 @@ bool PodWorker::image_ready(const std::string& container_name) {
   const Steady now = node_.executor.clock().steady();
   if (image.result && *image.result) return waiting_.erase(container_name), true;
   if (image.result && (!image.retry_at || now < *image.retry_at)) {
-    const Error& error = image.result->error();
-    if (!image.retry_at) image.retry_at = now + std::min(first_pull_pause * (1 << std::min(image.failures++, 5)), longest_pull_pause);
-    const bool first = waiting_[container_name].reason != "ErrImagePull" && waiting_[container_name].reason != "ImagePullBackOff";
-    const char* reason = error.code == ErrorCode::invalid ? "InvalidImageName" : first ? "ErrImagePull" : "ImagePullBackOff";
-    if (pull_policy(container) == PullPolicy::never && error.code == ErrorCode::not_found) reason = "ErrImageNeverPull";
-    waiting_[container_name] = {reason, error.to_string()};
+    const bool fresh = !image.retry_at;
+    if (fresh) image.retry_at = now + pull_pause(++image.failures);
+    auto problem = pull_problem(reference, pull_policy(container), image.result->error(), fresh ? Attempt::just_failed : Attempt::waits);
+    waiting_[container_name] = {std::move(problem.reason), std::move(problem.message)};
     return false;
   }
   if (image.task && !image.result) return false;
   image.result.reset();
   image.retry_at.reset();
-  image.task = node_.executor.spawn("pull", [this, reference, policy = pull_policy(container)](std::stop_token stop) {
-    auto result = node_.images.ensure(reference, policy, stop);
-    {
-      const std::lock_guard inner(mutex_);
-      images_[reference].result = std::move(result);
-    }
-    node_.wake(uid_);
-  });
+  image.task = node_.executor.spawn("pull", [this, container](std::stop_token stop) { pull(container, stop); });
   return false;
+}
+
+void PodWorker::pull(const Json& container, std::stop_token stop) {
+  Json pod;
+  {
+    const std::lock_guard lock(pod_mutex_);
+    pod = pod_;
+  }
+  const std::string reference = container["image"].str();
+  // The node's own images need no secret: most pods start without a look at any.
+  ImageRequest request{.reference = reference, .policy = pull_policy(container)};
+  request.docker_configs = [this, pod] { return pull_secrets(node_.client, pod["metadata"]["namespace"].str(), pod["spec"]["imagePullSecrets"], pod["spec"]["serviceAccountName"].str("default")); };
+  request.on_pull = [&] { tell(container, false, "Pulling", pulling_message(reference)); };
+  auto result = node_.images.ensure(request, stop);
+  {
+    const std::lock_guard lock(mutex_);
+    images_[reference].result = result;
+  }
+  node_.wake(uid_);
+  if (!stop.stop_requested()) tell_of_pull(container, result);
+}
+
+void PodWorker::tell(const Json& container, bool warning, std::string_view reason, std::string message) {
+  if (!node_.events) return;
+  Json about;
+  {
+    const std::lock_guard lock(pod_mutex_);
+    about = pod_;
+  }
+  about = about.with("apiVersion", "v1").with("kind", "Pod");
+  const bool initial = std::ranges::any_of(about["spec"]["initContainers"].items(), [&](const Json& one) { return one["name"] == container["name"]; });
+  const std::string path = fmt::format("spec.{}{{{}}}", initial ? "initContainers" : "containers", container["name"].as_string());
+  if (warning) node_.events->warning(about, reason, std::move(message), path);
+  else node_.events->normal(about, reason, std::move(message), path);
+}
+
+void PodWorker::tell_of_pull(const Json& container, const Result<ImageRootfs>& result) {
+  const std::string image = container["image"].str();
+  if (result) return tell(container, false, "Pulled", pulled_message(image, *result));
+  const auto problem = pull_problem(image, pull_policy(container), result.error(), Attempt::just_failed);
+  if (problem.reason == "InvalidImageName") return tell(container, true, "InspectFailed", problem.message);
+  if (problem.reason == "ErrImageNeverPull") return tell(container, true, "ErrImageNeverPull", problem.message);
+  tell(container, true, "Failed", failed_message(image, result.error()));
+  tell(container, true, "Failed", "Error: ErrImagePull");
 }
 
 // ---- starting and stopping

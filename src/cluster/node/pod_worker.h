@@ -16,6 +16,7 @@
 #include "cluster/node/pod_status.h"
 #include "cluster/node/probes.h"
 #include "kube/control.h"
+#include "kube/events.h"
 #include "sandbox/cgroup.h"
 #include "sandbox/monitor_hub.h"
 
@@ -32,6 +33,7 @@ struct NodeContext {
   sandbox::Runtime runtime;
   std::unique_ptr<References> references;
   sandbox::MonitorHub* hub = nullptr;
+  kube::EventRecorder* events = nullptr;
   std::function<void(const std::string& uid)> wake;                        // reconcile this pod soon
   std::function<void(const std::string& uid, const std::string& probe)> start_probe;
 };
@@ -83,6 +85,9 @@ class PodWorker final {
   Result<> make_pod_files();
   Result<> ensure_monitor();
   bool image_ready(const std::string& container);
+  void pull(const Json& container, std::stop_token stop);
+  void tell(const Json& container, bool warning, std::string_view reason, std::string message);
+  void tell_of_pull(const Json& container, const Result<ImageRootfs>& result);
   void carry_out(const PodPlan& plan);
   Result<> start_container(const StartStep& step);
   void begin_stop(std::vector<std::string> names, std::chrono::seconds grace);

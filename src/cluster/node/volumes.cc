@@ -60,7 +60,7 @@ Result<std::string> host_folder(const Json& source, HostAccess access) {
 }
 
 Result<> mount_image(const Json& source, const std::string& folder, ImageProvider& images) {
-  const auto image = TRY(images.ensure(source["reference"].str(), PullPolicy::if_not_present, {}));
+  const auto image = TRY(images.ensure({.reference = source["reference"].str()}, {}));
   if (image.layers.size() == 1) {
     TRY(make_folders(folder));
     const auto mounted = TRY(sandbox::mounts_below(folder));
