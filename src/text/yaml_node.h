@@ -60,7 +60,8 @@ struct YamlNodeLimits {
   std::size_t alias_nodes = 100'000;  // of these, copied for aliases
 };
 
-// The first document of `text`; nullptr where it has no content. Errors read "yaml: line 3: …", as go-yaml has them.
+// The first document of `text`; nullptr where it has no content. Errors read "yaml: line 3: …", as go-yaml
+// has them; their place is "line:column".
 Result<YamlNode*> parse_yaml_node(YamlPool& pool, std::string_view text, const YamlNodeLimits& limits = {});
 
 // What an untagged plain scalar is.

@@ -72,7 +72,9 @@ class NodeReader {
     const std::size_t mark = parser_.context_mark.line != 0 ? parser_.context_mark.line : parser_.problem_mark.line;
     const std::size_t line = mark == 0 ? 0 : mark + (parser_.error == YAML_SCANNER_ERROR ? 1 : 0);
     const std::string where = line > 0 ? fmt::format("line {}: ", line) : std::string();
-    return fail(ErrorCode::invalid, fmt::format("yaml: {}{}", where, parser_.problem == nullptr ? "cannot be read" : parser_.problem));
+    const std::string place = fmt::format("{}:{}", parser_.problem_mark.line + 1, parser_.problem_mark.column + 1);
+    const std::string problem = parser_.problem == nullptr ? "cannot be read" : parser_.problem;
+    return std::unexpected(Error{ErrorCode::invalid, fmt::format("yaml: {}{}", where, problem), {place}});
   }
 
   Result<YamlNode*> make(const Event& event, YamlKind kind, const yaml_char_t* tag, YamlTag fallback) {

@@ -143,6 +143,26 @@ TEST_CASE("what cannot be done is refused by name") {
   CHECK(refuses({{"/app/other", ""}}, "unable to find one of 'kustomization.yaml', 'kustomization.yml' or 'Kustomization' in directory '/app'"));
 }
 
+TEST_CASE("an error names the file and the place in it") {
+  CHECK(refuses({{"/app/kustomization.yaml", "resources: [r.yaml]\n"}, {"/app/r.yaml", "kind: A\n---\nb: c\nd: e: f\n"}},
+                "accumulating resources from 'r.yaml': MalformedYAMLError: yaml: line 2: mapping values are not allowed in this context in File: r.yaml (/app/r.yaml:4:5)"));
+  CHECK(refuses({{"/app/kustomization.yaml", "resources: [r.yaml]\n"}, {"/app/r.yaml", "apiVersion: v1\nkind: A\n"}}, "missing metadata.name in object {{v1 A} {{ } map[] map[]}}"));
+}
+
+TEST_CASE("a JSON patch counts from the end and adds what it replaces, as upstream's does") {
+  const std::string text = built({{"/app/kustomization.yaml", "resources: [r.yaml]\npatches:\n- target: {kind: Thing}\n  patch: |\n    - {op: replace, path: /list/-1, value: 9}\n"
+                                                             "    - {op: add, path: /list/-1, value: 8}\n    - {op: replace, path: /fresh, value: 9007199254740993}\n"},
+                                  {"/app/r.yaml", "apiVersion: a/v1\nkind: Thing\nmetadata: {name: x}\nlist: [1, 2, 3]\n"}});
+  CHECK(text == "apiVersion: a/v1\nfresh: 9007199254740992\nkind: Thing\nlist:\n- 1\n- 2\n- 9\n- 8\nmetadata:\n  name: x\n");
+}
+
+TEST_CASE("nulls of a patch delete, also in what it adds; a map of its own is replaced where it says so") {
+  const std::string text = built({{"/app/kustomization.yaml", "resources: [r.yaml]\npatches:\n- patch: |\n    apiVersion: a/v1\n    kind: Thing\n    metadata: {name: x}\n"
+                                                             "    a: {b: null, d: {e: null, f: 1}}\n    list: [{n: 2}]\n    r: {$patch: replace, z: 1}\n"},
+                                  {"/app/r.yaml", "apiVersion: a/v1\nkind: Thing\nmetadata: {name: x}\na: {b: 1, c: ~}\nlist: [{n: 1}]\nr: {y: 1}\n"}});
+  CHECK(text == "a:\n  c: null\n  d:\n    f: 1\napiVersion: a/v1\nkind: Thing\nlist:\n- \"n\": 2\nmetadata:\n  name: x\nr:\n  z: 1\n");
+}
+
 TEST_CASE("a kustomization that contains itself is refused") {
   CHECK(refuses({{"/app/kustomization.yaml", "resources: [b]\n"}, {"/app/b/kustomization.yaml", "resources: [..]\n"}}, "cycle detected: candidate root '/app' contains visited root"));
   CHECK(refuses({{"/app/kustomization.yaml", "resources: [.]\n"}}, "cycle detected"));

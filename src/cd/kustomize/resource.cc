@@ -229,6 +229,16 @@ Result<std::vector<std::string_view>> split_documents(std::string_view text) {
   return out;
 }
 
+// Places count from the start of the file.
+std::unexpected<Error> malformed(Error error, std::ptrdiff_t lines_before) {
+  error.message = "MalformedYAMLError: " + error.message;
+  if (error.places.empty()) return std::unexpected(std::move(error));
+  const auto colon = error.places[0].find(':');
+  const std::int64_t line = parse_int(error.places[0].substr(0, colon)).value_or(1) + lines_before;
+  error.places[0] = fmt::format("{}{}", line, error.places[0].substr(colon));
+  return std::unexpected(std::move(error));
+}
+
 Result<> take_apart(YamlPool& pool, std::vector<YamlNode*>& nodes) {
   std::vector<YamlNode*> out;
   for (std::size_t i = 0; i < nodes.size(); ++i) {
@@ -260,7 +270,7 @@ Result<std::vector<ResourcePtr>> parse_resources(YamlPool& pool, std::string_vie
   std::vector<YamlNode*> nodes;
   for (const auto document : documents) {
     auto read = text::parse_yaml_node(pool, document);
-    if (!read) return fail(read.error().code, "MalformedYAMLError: " + read.error().message);
+    if (!read) return malformed(read.error(), std::count(text.data(), document.data(), '\n'));
     YamlNode* node = *read;
     if (is_missing(node)) continue;
     const std::string kind = text_of(field(node, "kind"));

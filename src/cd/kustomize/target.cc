@@ -99,7 +99,12 @@ Result<> Target::add_file(Accumulator& into, const std::string& path) {
   const auto text = loader_.load(path);
   if (!text) return prefixed(fmt::format("accumulating resources from '{}'", path), text.error());
   auto resources = parse_resources(context_.pool, *text);
-  if (!resources) return prefixed(fmt::format("accumulating resources from '{}'", path), is_malformed(resources.error()) ? Error{resources.error().code, fmt::format("{} in File: {}", resources.error().message, path), {}} : resources.error());
+  if (!resources) {
+    Error error = resources.error();
+    if (is_malformed(error)) error.message += " in File: " + path;
+    if (!error.places.empty()) error.places[0] = fmt::format("{}/{}:{}", loader_.root(), path, error.places[0]);
+    return prefixed(fmt::format("accumulating resources from '{}'", path), error);
+  }
   for (const ResourcePtr& one : *resources) {
     if (path_) one->origin = Origin{origin_path(*path_, path), "", "", "", "", ""};
     if (auto done = into.map.append(one); !done) return prefixed(fmt::format("merging resources from '{}'", path), done.error());
