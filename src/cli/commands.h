@@ -11,5 +11,6 @@ std::vector<Command> status_commands();
 std::vector<Command> wait_commands();
 std::vector<Command> repository_commands();
 std::vector<Command> run_commands();
+std::vector<Command> kustomize_commands();
 
 }  // namespace slipway::cli
