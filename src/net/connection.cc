@@ -270,11 +270,11 @@ void Connection::ask_for_body() {  // mutex_ is held
 }
 
 void Connection::read_body(std::size_t limit, std::function<void(Result<std::string>)> done) {
-  bool ended = false, gone = false;
+  bool gone = false, whole_is_here = false;
   {
     const std::lock_guard lock(mutex_);
     gone = closed_;
-    ended = body_state_ == Body::ended;
+    const bool ended = body_state_ == Body::ended;
     if (!gone) {
       whole_limit_ = limit;
       whole_done_ = std::move(done);
@@ -282,17 +282,20 @@ void Connection::read_body(std::size_t limit, std::function<void(Result<std::str
         body_state_ = Body::whole;
         ask_for_body();
       }
+      whole_is_here = ended && loop_.on_loop_thread();
+      if (!whole_is_here) {
+        progress_ = std::chrono::steady_clock::now();
+        loop_.post([self = shared_from_this(), ended] {
+          if (self->closed_) return;
+          if (ended) self->deliver_whole();
+          self->process();
+          self->flush();
+        });
+      }
     }
   }
   if (gone) return done(fail(ErrorCode::unavailable, "the client closed the connection"));
-  if (ended && loop_.on_loop_thread()) return deliver_whole();
-  progress_ = std::chrono::steady_clock::now();
-  loop_.post([self = shared_from_this(), ended] {
-    if (self->closed_) return;
-    if (ended) self->deliver_whole();
-    self->process();
-    self->flush();
-  });
+  if (whole_is_here) deliver_whole();
 }
 
 Result<std::string> Connection::read_some(std::size_t at_most) {
@@ -315,6 +318,7 @@ Result<std::string> Connection::read_some(std::size_t at_most) {
 }
 
 void Connection::start_answer(int status, Headers headers, std::optional<std::string> whole_body) {
+  bool on_loop = false;
   {
     const std::lock_guard lock(mutex_);
     if (closed_ || started_) return;
@@ -330,8 +334,9 @@ void Connection::start_answer(int status, Headers headers, std::optional<std::st
     out_ += format_response_head(status, headers, loop_.date());
     if (whole_body && !bodiless_) out_ += *whole_body;
     if (whole_body) finished_ = true;
+    on_loop = loop_.on_loop_thread();
   }
-  if (!loop_.on_loop_thread()) return continue_soon();
+  if (!on_loop) return continue_soon();
   flush();
 }
 
@@ -372,7 +377,11 @@ void Connection::finish_answer() {
   continue_soon();
 }
 
+// Until it is closed a connection has its loop, which closes all of its connections before it ends: what is posted is
+// posted under the lock that close() takes.
 void Connection::abort_from_anywhere() {
+  const std::lock_guard lock(mutex_);
+  if (closed_) return;
   loop_.post([self = shared_from_this()] { self->close(); });
 }
 
@@ -384,17 +393,15 @@ void Connection::on_gone(std::function<void()> callback) {
       return;
     }
   }
-  loop_.post(std::move(callback));
+  callback();
 }
 
 void Connection::continue_soon() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (std::exchange(wake_pending_, true)) return;
-  }
+  const std::lock_guard lock(mutex_);
+  if (closed_ || std::exchange(wake_pending_, true)) return;
   loop_.post([self = shared_from_this()] {
     {
-      const std::lock_guard lock(self->mutex_);
+      const std::lock_guard inner(self->mutex_);
       self->wake_pending_ = false;
     }
     if (self->closed_) return;

@@ -71,7 +71,7 @@ struct Plane {
   std::function<void(const std::string&, const std::string&)> pushed;
 
   explicit Plane(std::string_view spec = "{}") {
-    for (const auto* kind : {&resources::apps, &resources::releases, &resources::pipeline_runs, &resources::task_runs})
+    for (const auto* kind : {&resources::repositories, &resources::apps, &resources::releases, &resources::pipeline_runs, &resources::task_runs})
       REQUIRE(client->create(resources::custom_resource_definitions, definition(*kind)));
     const Json app = json(R"({"apiVersion":"slipway.dev/v1alpha1","kind":"App","metadata":{"name":"shop","namespace":"default"}})");
     REQUIRE(client->create(resources::apps, app.with("spec", json(spec).with("repository", "hello"))));
@@ -159,6 +159,18 @@ TEST_CASE("drift is put right, a release that fails is rolled back and stays awa
   plane.push("c4", deployment("three"));
   CHECK(plane.until([&] { return plane.image() == "three"; }));
   CHECK(plane.until([&] { return !plane.has_service(); }));
+}
+
+TEST_CASE("an app tells what its repository says of a pipeline that cannot be read") {
+  Plane plane;
+  plane.become_healthy("c1", "one");
+  const Json repository = json(R"({"apiVersion":"slipway.dev/v1alpha1","kind":"Repository","metadata":{"name":"hello","namespace":"default"},"spec":{}})");
+  REQUIRE(plane.client->create(resources::repositories, repository));
+  plane.push("c2", deployment("two"), "push.yaml");
+  const Json status = json(R"({"status":{"message":"commit c2: .tekton/push.yaml:3:1: a key is missing"}})");
+  REQUIRE(plane.client->patch(resources::repositories, {"default", "hello"}, kube::PatchType::merge, status, {}, "status"));
+  CHECK(plane.until([&] { return plane.status()["message"].as_string().contains(".tekton/push.yaml:3:1"); }));
+  CHECK(plane.image() == "one");
 }
 
 TEST_CASE("a commit whose run failed is not deployed, and the message keeps saying which step it was") {
