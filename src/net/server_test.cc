@@ -222,6 +222,27 @@ TEST_CASE("a stop ends a stream that waits; the server learns that the peer is g
   CHECK(gone.get_future().wait_for(std::chrono::seconds(10)) == std::future_status::ready);
 }
 
+TEST_CASE("an exchange that outlives its server is of no use and does no harm") {
+  std::promise<std::shared_ptr<Exchange>> kept;
+  auto server = serve([&](std::shared_ptr<Exchange> exchange) {
+    exchange->start(200, {});
+    exchange->write("first");
+    kept.set_value(std::move(exchange));
+  });
+  const auto client = client_of(*server);
+  std::stop_source stop;
+  (void)client->stream({.stall = std::chrono::milliseconds(0)}, [](const Response&) { return true; }, [&](std::string_view) { stop.request_stop(); return true; }, stop.get_token());
+  const auto exchange = kept.get_future().get();
+  server.reset();
+  CHECK_FALSE(exchange->write("more"));
+  CHECK(exchange->read_some(10).error().code == ErrorCode::unavailable);
+  bool told = false;
+  exchange->on_gone([&] { told = true; });
+  CHECK(told);
+  exchange->finish();
+  exchange->abort();
+}
+
 TEST_CASE("a kept connection that went stale is replaced without an error") {
   auto server = serve([](std::shared_ptr<Exchange> exchange) { exchange->respond(text("ok")); }, {.idle = std::chrono::seconds(0)});
   const auto client = client_of(*server);
