@@ -177,6 +177,7 @@ def test(options):
         rows += contract()
         rows += threads()
         build("release")
+        rows += run_scripts(["../tools/command_pages.py"], [str(BUILD / "release" / "bin" / "slipway"), "docs/commands", "--check"], "command pages")
         rows += run_scripts(sorted(p.name for p in (ROOT / "tests").glob("*_system.py")))
         rows += run_scripts(["story.py"], ["--isolated"])
         rows += real_plane()
@@ -230,6 +231,11 @@ def fuzz(options):
         call([binary, f"-max_total_time={options.seconds}", "-timeout=10", "-rss_limit_mb=2048", out, corpus])
 
 
+def docs(_):
+    build("release")
+    call([sys.executable, ROOT / "tools" / "command_pages.py", BUILD / "release" / "bin" / "slipway", ROOT / "docs" / "commands"])
+
+
 def demo(options):
     build("release")
     script = ROOT / "tests" / "story.py"
@@ -250,6 +256,7 @@ def main():
     one.add_argument("--keep", action="store_true", help="leave the system running")
     one = commands.add_parser("bench", help="the benchmarks, beside their peers where they are installed; ./dev bench -- --help")
     one.add_argument("arguments", nargs="*", help="for tests/bench.py, after --")
+    commands.add_parser("docs", help="write docs/commands from --help")
     commands.add_parser("lint", help="layers, licence lines, clang-tidy")
     one = commands.add_parser("fuzz", help="run the fuzz targets")
     one.add_argument("target", nargs="?", help="yaml, json, …; all without it")
@@ -262,7 +269,7 @@ def main():
         return subprocess.run([sys.executable, ROOT / "tests" / "bench.py", *options.arguments]).returncode
     if options.command == "build":
         return build(options.preset) or 0
-    handlers = {"setup": setup, "test": test, "demo": demo, "lint": lint, "fuzz": fuzz, "fmt": fmt}
+    handlers = {"setup": setup, "test": test, "demo": demo, "lint": lint, "fuzz": fuzz, "fmt": fmt, "docs": docs}
     return handlers[options.command](options) or 0
 
 

@@ -16,7 +16,6 @@
 namespace slipway::app {
 namespace {
 
-constexpr std::int64_t grain = 20'000'000;  // nanoseconds: two ticks of the slowest kernel clock
 constexpr std::size_t max_entries = 1'000'000;
 constexpr std::size_t max_memory = 4096;
 
@@ -54,7 +53,7 @@ Result<ContextMemory::State> ContextMemory::look(const std::string& folder, cons
     hash.update(fmt::format("{}:{} {} {} {} {} {} {} {} {} {}\n", path.size(), path, info.st_dev, info.st_ino, info.st_mode, info.st_uid, info.st_gid, info.st_size, info.st_nlink,
                             nanoseconds(info.st_mtim), changed));
   }
-  return State{to_hex(hash.finish()), newest + grain < nanoseconds(now)};
+  return State{to_hex(hash.finish()), newest + std::chrono::nanoseconds(grain).count() < nanoseconds(now)};
 }
 
 std::optional<store::Digest> ContextMemory::recall(const State& state) const {

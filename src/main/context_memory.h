@@ -5,6 +5,7 @@
 // A file that changed within the clock's grain before the look may change once more unseen: then nothing is kept.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@ namespace slipway::app {
 
 class ContextMemory final {
  public:
+  static constexpr std::chrono::milliseconds grain{20};  // two ticks of the slowest kernel clock
   struct State {
     std::string fingerprint;  // of all that goes along
     bool is_settled = false;  // nothing changed just now

@@ -50,7 +50,11 @@ Result<store::Digest> upload(store::BlobStore& blobs, const DataFolder& data, co
   const auto rules = TRY(dockerfile::IgnoreRules::parse(text));
   const auto goes_along = [&](const std::string& plain) { return !rules.ignores(plain) || plain == dockerfile || plain == dockerfile + ".dockerignore" || plain == ".dockerignore"; };
   const ContextMemory memory(data.contexts(), folder);
-  const auto state = TRY(ContextMemory::look(folder, goes_along));
+  auto state = TRY(ContextMemory::look(folder, goes_along));
+  if (!state.is_settled) {  // a file was written this very moment: a tick later its times tell it from what comes next
+    make_system_executor()->sleep(ContextMemory::grain, {});
+    state = TRY(ContextMemory::look(folder, goes_along));
+  }
   if (const auto known = memory.recall(state)) {
     TRY(blobs.lease("image build " + known->value, *known, context_life));
     if (blobs.has(*known)) return *known;
