@@ -13,6 +13,7 @@ if(NOT TARGET PkgConfig::RE2)
   pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)
 endif()
 link_folder(cluster_api PkgConfig::RE2)
+link_folder(text_template PkgConfig::RE2 OpenSSL::Crypto)
 
 if(EXISTS ${CMAKE_SOURCE_DIR}/src/main/slipway_main.cc)
   add_executable(slipway src/main/slipway_main.cc)
