@@ -39,24 +39,17 @@ Result<Chart> load_chart(const std::string& folder, const ChartLimits& limits = 
 Result<> choose_dependencies(Chart& chart, const Map& values);
 // What the user gave over what the charts bring; null removes.
 Map coalesce_values(const Chart& chart, const Map& given);
-// Helm's --set syntax: a.b[0]=x,c={1,2}.
-enum class SetKind { typed, strings };
-Result<> set_values(Map& into, std::string_view assignments, SetKind kind);
 Result<bool> version_matches(std::string_view constraint, std::string_view version);  // Masterminds/semver
 
 struct RenderOptions {
   std::string release = "release-name", namespace_name = "default", kube_version = "v1.36.0";
   std::vector<std::string> api_versions;
   bool include_crds = false, hooks = true, tests = true, is_upgrade = false;
-  std::vector<std::string> show_only;
 };
 std::span<const std::string_view> default_api_versions();
 Result<std::string> render_chart(Chart chart, const Map& given, const RenderOptions& options);
 
 // Shared by the files of this folder.
-struct Host {
-  const text::gotmpl::Functions* functions;
-};
 void add_helm_functions(text::gotmpl::Functions& functions);
 Result<std::string> print_manifests(const std::map<std::string, std::string>& files, const RenderOptions& options);
 
