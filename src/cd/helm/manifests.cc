@@ -42,7 +42,8 @@ Result<std::string> print_manifests(const std::map<std::string, std::string>& fi
   static const RE2 separator("(?:^|\\s*\n)---\\s*");
   std::vector<Document> plain, hooks;
   for (const auto& [path, whole] : files) {
-    std::string content(trimmed(whole));
+    // Blank lines behind a file's last document are printed; those before its first one are not.
+    std::string content = whole.substr(std::min(whole.find_first_not_of(" \t\r\n\v\f"), whole.size()));
     std::vector<std::string> parts;
     std::size_t at = 0, start = 0;
     re2::StringPiece found;
