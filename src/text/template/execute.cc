@@ -189,7 +189,10 @@ Result<Value> Executor::operand(const Node& node, const Value& dot) {
         if (variable->name == node.text) return node.fields.empty() ? Result<Value>(variable->value) : fields(node, variable->value, {});
       return wrong(node, fmt::format("undefined variable: {}", node.text));
     case NodeKind::pipeline: return pipeline(node, dot);
-    case NodeKind::chain: return fields(node, TRY(pipeline(*node.pipe, dot)), {});
+    case NodeKind::chain: {
+      Value from = TRY(pipeline(*node.pipe, dot));
+      return from.is_nil() ? Result<Value>(Value()) : fields(node, std::move(from), {});  // (nil).x is nil, nil.x is not
+    }
     case NodeKind::function: {
       Call call{*this, node.text, {}};
       return at(node.call(call), fmt::format("{}:{}", file_, node.line));
