@@ -14,6 +14,7 @@ if(NOT TARGET PkgConfig::RE2)
 endif()
 link_folder(cluster_api PkgConfig::RE2)
 link_folder(text_template PkgConfig::RE2 OpenSSL::Crypto)
+link_folder(cd_kustomize PkgConfig::RE2)
 
 if(EXISTS ${CMAKE_SOURCE_DIR}/src/main/slipway_main.cc)
   add_executable(slipway src/main/slipway_main.cc)
@@ -57,4 +58,10 @@ if(EXISTS ${CMAKE_SOURCE_DIR}/src/cluster/api/api_only_main.cc AND NOT CMAKE_BUI
   add_executable(api_only src/cluster/api/api_only_main.cc)
   target_link_libraries(api_only PRIVATE slipway_cluster_api)
   add_test(NAME contract COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/contract/run.py --serve $<TARGET_FILE:api_only>)
+endif()
+
+# The load that the benchmarks put on an API.
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  add_executable(api_load tests/bench/api_load.cc)
+  target_link_libraries(api_load PRIVATE slipway_kube)
 endif()

@@ -248,7 +248,8 @@ def main():
     one = commands.add_parser("demo", help="the whole story on this machine")
     one.add_argument("--plane", default="embedded", choices=["embedded", "real"])
     one.add_argument("--keep", action="store_true", help="leave the system running")
-    commands.add_parser("bench", help="the benchmarks, beside their peers where they are installed")
+    one = commands.add_parser("bench", help="the benchmarks, beside their peers where they are installed; ./dev bench -- --help")
+    one.add_argument("arguments", nargs="*", help="for tests/bench.py, after --")
     commands.add_parser("lint", help="layers, licence lines, clang-tidy")
     one = commands.add_parser("fuzz", help="run the fuzz targets")
     one.add_argument("target", nargs="?", help="yaml, json, …; all without it")
@@ -258,7 +259,7 @@ def main():
     options = parser.parse_args()
     if options.command == "bench":
         build("release")
-        return subprocess.run([sys.executable, ROOT / "tests" / "bench.py"]).returncode
+        return subprocess.run([sys.executable, ROOT / "tests" / "bench.py", *options.arguments]).returncode
     if options.command == "build":
         return build(options.preset) or 0
     handlers = {"setup": setup, "test": test, "demo": demo, "lint": lint, "fuzz": fuzz, "fmt": fmt}

@@ -33,6 +33,7 @@ struct DataFolder {
   std::string plane_kubeconfig() const { return serve() + "/keys/plane.kubeconfig"; }  // serve's, of a foreign plane
   std::string supervisor_pid() const { return path + "/supervisor.pid"; }
   std::string logs() const { return path + "/logs"; }
+  std::string contexts() const { return path + "/contexts"; }  // what was last packed, by folder
   std::string settings() const { return path + "/settings.json"; }
 };
 

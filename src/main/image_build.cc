@@ -13,6 +13,7 @@
 #include "cli/output.h"
 #include "cluster/node/build_files.h"
 #include "kube/client.h"
+#include "main/context_memory.h"
 #include "main/data_folder.h"
 #include "main/image_commands.h"
 #include "oci/image_store.h"
@@ -25,8 +26,10 @@ using cli::Exit;
 using cli::Invocation;
 using text::Json;
 
-constexpr std::chrono::milliseconds look_again{100};
+constexpr std::chrono::milliseconds look_again{100}, look_soon{10};
+constexpr int soon_times = 50;
 constexpr std::size_t pack_buffer = 1 << 20;
+constexpr std::chrono::hours context_life{2};
 
 Result<std::string> real_path(const std::string& path) {
   char* found = ::realpath(path.c_str(), nullptr);
@@ -37,7 +40,7 @@ Result<std::string> real_path(const std::string& path) {
 }
 
 // The folder without what .dockerignore leaves out; the Dockerfile and its rules always go along.
-Result<store::Digest> upload(store::BlobStore& blobs, const std::string& folder, const std::string& dockerfile) {
+Result<store::Digest> upload(store::BlobStore& blobs, const DataFolder& data, const std::string& folder, const std::string& dockerfile) {
   std::string text;
   for (const std::string& file : {folder + "/" + dockerfile + ".dockerignore", folder + "/.dockerignore"})
     if (exists(file)) {
@@ -45,13 +48,17 @@ Result<store::Digest> upload(store::BlobStore& blobs, const std::string& folder,
       break;
     }
   const auto rules = TRY(dockerfile::IgnoreRules::parse(text));
+  const auto goes_along = [&](const std::string& plain) { return !rules.ignores(plain) || plain == dockerfile || plain == dockerfile + ".dockerignore" || plain == ".dockerignore"; };
+  const ContextMemory memory(data.contexts(), folder);
+  const auto state = TRY(ContextMemory::look(folder, goes_along));
+  if (const auto known = memory.recall(state)) {
+    TRY(blobs.lease("image build " + known->value, *known, context_life));
+    if (blobs.has(*known)) return *known;
+  }
   const auto blob = TRY(blobs.create());
   std::string buffer;
   store::PackOptions options;
-  options.chosen = [&](const std::string& path, const struct stat&) {
-    const std::string plain = path.ends_with('/') ? path.substr(0, path.size() - 1) : path;
-    return !rules.ignores(plain) || plain == dockerfile || plain == dockerfile + ".dockerignore" || plain == ".dockerignore";
-  };
+  options.chosen = [&](const std::string& path, const struct stat&) { return goes_along(path.ends_with('/') ? path.substr(0, path.size() - 1) : path); };
   TRY(store::pack(folder, [&](std::string_view bytes) -> Result<> {
     buffer += bytes;
     if (buffer.size() < pack_buffer) return {};
@@ -61,7 +68,8 @@ Result<store::Digest> upload(store::BlobStore& blobs, const std::string& folder,
   }, options));
   TRY(blob->write(buffer));
   const auto digest = TRY(blob->commit());
-  TRY(blobs.lease("image build " + digest.value, digest, std::chrono::hours(2)));
+  TRY(blobs.lease("image build " + digest.value, digest, context_life));
+  memory.keep(state, digest);
   return digest;
 }
 
@@ -95,12 +103,12 @@ Result<Json> follow(kube::Client& client, const kube::ObjectKey& key, const std:
     for (ssize_t got = 0; file && (got = ::read(file.get(), buffer, sizeof buffer)) > 0;)
       for (const auto line : split_lines({buffer, static_cast<std::size_t>(got)})) cli::progress(printable(line) + "\n");
   };
-  for (;;) {
+  for (int times = 0;; ++times) {
     Json build = TRY(client.get(kube::resources::image_builds, key));
     show();
     const auto phase = build["status"]["phase"].as_string();
     if (phase == "Succeeded" || phase == "Failed") return build;
-    executor->sleep(look_again, {});
+    executor->sleep(times < soon_times ? look_soon : look_again, {});
   }
 }
 
@@ -115,7 +123,7 @@ Result<Exit> build(const Invocation& invocation) {
   const std::string kubeconfig = invocation.get("kubeconfig").empty() ? data.kubeconfig() : invocation.get("kubeconfig");
   const auto client = TRY(kube::make_client(TRY(kube::load_kubeconfig(kubeconfig, invocation.get("context")))));
   const auto blobs = TRY(store::BlobStore::open_folder(data.blobs()));
-  const auto context = TRY(at(upload(*blobs, folder, dockerfile), folder));
+  const auto context = TRY(at(upload(*blobs, data, folder, dockerfile), folder));
   const kube::ObjectKey key{invocation.get("namespace"), "build-" + SystemRandom().name_suffix(8)};
   TRY(client->create(kube::resources::image_builds,
                      Json::object({{"apiVersion", kube::resources::image_builds.api_version()}, {"kind", "ImageBuild"},

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -102,7 +103,12 @@ class FolderStore final : public BlobStore {
     if (!lock_) return fail_errno("open", folder_ + "/lock");
     owner_ = ::flock(lock_.get(), LOCK_EX | LOCK_NB) == 0;
     if (!owner_) return {};
-    for (const std::string& name : TRY(list_folder(folder_ + "/tmp"))) TRY(remove_tree(folder_ + "/tmp/" + name));
+    // What a process that is gone left; another one may be in the middle of a pull.
+    for (const std::string& name : TRY(list_folder(folder_ + "/tmp"))) {
+      const auto writer = parse_int(std::string_view(name).substr(0, name.find('-')));
+      const bool alive = writer && *writer > 0 && (::kill(static_cast<pid_t>(*writer), 0) == 0 || errno == EPERM);
+      if (!alive) TRY(remove_tree(folder_ + "/tmp/" + name));
+    }
     return {};
   }
 

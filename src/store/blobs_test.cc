@@ -36,12 +36,13 @@ TEST_CASE("a blob with another digest than expected, or without a commit, leaves
   CHECK(list_folder(folder.path() + "/tmp").value().empty());
 }
 
-TEST_CASE("temporary files of a process that died are removed at open") {
+TEST_CASE("temporary files of a process that died are removed at open, those of one that lives stay") {
   TempFolder folder;
   (void)BlobStore::open_folder(folder.path()).value();
-  REQUIRE(write_file_atomically(folder.path() + "/tmp/1-left", "x"));
+  REQUIRE(write_file_atomically(folder.path() + "/tmp/999999999-left", "x"));
+  REQUIRE(write_file_atomically(folder.path() + "/tmp/1-in-use", "x"));
   (void)BlobStore::open_folder(folder.path()).value();
-  CHECK(list_folder(folder.path() + "/tmp").value().empty());
+  CHECK(list_folder(folder.path() + "/tmp").value() == std::vector<std::string>{"1-in-use"});
 }
 
 TEST_CASE("collect keeps roots, leased and young blobs, and only the owner collects") {

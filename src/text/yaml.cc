@@ -287,7 +287,7 @@ class YamlReader {
       add(node, value);
       members.back().value = std::move(value.value);
     }
-    TRY(refuse_duplicates(members, key_marks));
+    if (limits_.refuse_duplicate_keys) TRY(refuse_duplicates(members, key_marks));
     merge(members, merges);
     node.value = JsonBuilder::object(members);
     close_anchor(start.data.mapping_start.anchor, node);

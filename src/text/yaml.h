@@ -20,6 +20,7 @@ namespace slipway::text {
 struct YamlLimits {
   std::size_t depth = 100;          // B3, aliases followed
   std::size_t nodes = 1'000'000;    // B2, aliases followed, over all documents
+  bool refuse_duplicate_keys = true;  // else the last one wins, as sigs.k8s.io/yaml has it; positions are then near
 };
 
 struct YamlMark {

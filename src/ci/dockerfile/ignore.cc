@@ -126,6 +126,7 @@ Result<IgnoreRules> IgnoreRules::parse(std::string_view text) {
   if (text.size() > max_ignore_file) return fail(ErrorCode::too_large, fmt::format("a .dockerignore of more than {} bytes", max_ignore_file));
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
   IgnoreRules out;
+  out.text_ = text;
   std::size_t number = 0;
   for (std::string_view line : split_lines(text)) {
     ++number;

@@ -25,6 +25,7 @@ class IgnoreRules final {
   // `path` is relative and clean ("a/b"). The last rule that fits it or a folder above it decides.
   bool ignores(std::string_view path) const;
   bool empty() const { return rules_.empty(); }
+  const std::string& text() const { return text_; }  // as parsed
 
  private:
   struct Rule {
@@ -32,6 +33,7 @@ class IgnoreRules final {
     bool keeps = false;  // "!pattern"
   };
   std::vector<Rule> rules_;
+  std::string text_;
 };
 
 // "a//b/./../c" -> "a/c"; "." for nothing. As Go's path.Clean, for relative and absolute paths.

@@ -203,8 +203,16 @@ class Builder final : public ImageBuilder {
     return status.with("phase", "Succeeded").with("digest", outcome->manifest.value);
   }
 
+  // The phase as the condition that `kubectl wait --for=condition=Succeeded` asks for. Written when the phase changes.
+  Json succeeded(const Json& status) const {
+    const std::string phase = status["phase"].str();
+    const char* value = phase == "Succeeded" ? "True" : phase == "Failed" ? "False" : "Unknown";
+    return Json::object({{"type", "Succeeded"}, {"status", value}, {"reason", phase}, {"message", status["message"].str()}, {"lastTransitionTime", format_rfc3339(node_.executor.clock().now())}});
+  }
+
   // With the uid as a precondition: an object of the same name that came later is another build.
-  Result<> write(const ObjectKey& key, const std::string& uid, const Json& status) {
+  Result<> write(const ObjectKey& key, const std::string& uid, Json status) {
+    if (!status["phase"].is_null()) status = status.with("conditions", Json::array({succeeded(status)}));
     const Json body = Json::object({{"metadata", Json::object({{"uid", uid}})}, {"status", status}});
     const auto written = client_.patch(kube::resources::image_builds, key, kube::PatchType::merge, body, {}, "status");
     if (!written && written.error().code == ErrorCode::not_found) return {};

@@ -86,11 +86,12 @@ Result<std::string> StageRunner::key_of(const Step& step) {
   return to_hex(hash.finish());
 }
 
-// What is taken from a stage is hashed once for the key of that stage: its files are the same whenever its key is.
+// What is taken is hashed once: a stage's files are the same whenever its key is, a context's whenever its identity is.
 Result<std::string> StageRunner::digest_of_origin(const Origin& from, const dockerfile::Copy& copy) {
   std::string memory;
-  if (from.kind == Origin::Kind::stage || from.kind == Origin::Kind::image) {
-    std::string parts = std::string(key_version) + " files " + TRY(result_of(from))->key;
+  if (from.kind == Origin::Kind::stage || from.kind == Origin::Kind::image || from.kind == Origin::Kind::context) {
+    const std::string whole = from.kind == Origin::Kind::context ? inputs_.context.identity() : TRY(result_of(from))->key;
+    std::string parts = std::string(key_version) + " files " + whole;
     for (const std::string& source : copy.sources) parts += fmt::format(" {}:{}", source.size(), source);
     for (const auto& [name, text] : copy.inline_files) parts += fmt::format(" {}:{} {}", name.size(), name, sha256_hex(text));
     memory = sha256_hex(parts);

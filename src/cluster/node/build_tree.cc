@@ -48,6 +48,7 @@ std::unexpected<Error> missing(std::string_view path) { return fail(ErrorCode::n
 Result<std::unique_ptr<ContextTree>> ContextTree::open(const store::BlobStore& blobs, const store::Digest& digest) {
   std::unique_ptr<ContextTree> out(new ContextTree());
   out->blob_ = TRY(blobs.open(digest));
+  out->identity_ = digest.value;
   TRY(at(out->index(), "the context " + digest.value));
   return out;
 }
@@ -106,6 +107,7 @@ Result<std::unique_ptr<ContextTree>> ContextTree::below(const std::string& folde
   if (TRY(find(top))->entry.type != store::TarType::folder) return fail(ErrorCode::invalid, fmt::format("{} is not a folder", printable(folder)));
   std::unique_ptr<ContextTree> out(new ContextTree());
   out->blob_ = blob_;
+  out->identity_ = fmt::format("{} below {}:{}", identity_, top.size(), top);
   const std::string prefix = top.empty() ? "" : top + "/";
   out->nodes_[""] = nodes_.at(top);
   for (auto it = nodes_.lower_bound(prefix); it != nodes_.end() && it->first.starts_with(prefix); ++it)
@@ -115,6 +117,7 @@ Result<std::unique_ptr<ContextTree>> ContextTree::below(const std::string& folde
 
 void ContextTree::leave_out(const dockerfile::IgnoreRules& rules) {
   if (rules.empty()) return;
+  identity_ += " without " + sha256_hex(rules.text());
   std::set<std::string> kept{""};
   for (const auto& [path, node] : nodes_) {
     if (path.empty() || rules.ignores(path)) continue;

@@ -55,6 +55,8 @@ class ContextTree final : public Tree {
   Result<std::string> digest(const std::string& file) const override;
   Result<> read(const std::string& file, const store::ByteSink& sink) const override;
   Result<std::string> text(const std::string& file, std::size_t limit) const;  // links are followed
+  // Two trees of the same identity hold the same files.
+  const std::string& identity() const { return identity_; }
 
  private:
   struct Node {
@@ -68,6 +70,7 @@ class ContextTree final : public Tree {
   Node& folder_at(const std::string& path);
   Result<const Node*> find(const std::string& path) const;
 
+  std::string identity_;
   std::shared_ptr<store::BlobReader> blob_;
   std::map<std::string, Node> nodes_;
   mutable std::mutex mutex_;  // of the digests

@@ -110,10 +110,19 @@ Wall AppState::time_of(const Stage& stage) {
   return Wall(std::chrono::seconds(::timegm(&parts)));
 }
 
-Json AppState::status() const {
+Json AppState::condition(std::string_view type, bool holds, std::string_view reason, Wall now) const {
+  std::string since = format_rfc3339(now);
+  for (const Json& before : object["status"]["conditions"].items())
+    if (before["type"].as_string() == type && before["status"].as_string() == (holds ? "True" : "False")) since = before["lastTransitionTime"].str(since);
+  return Json::object({{"type", type}, {"status", holds ? "True" : "False"}, {"reason", reason}, {"message", message}, {"observedGeneration", object["metadata"]["generation"]},
+                       {"lastTransitionTime", since}});
+}
+
+Json AppState::status(Wall now) const {
   Json out = Json::object({{"observedGeneration", object["metadata"]["generation"]}, {"desired", json_of(desired)}, {"attempted", json_of(attempted)},
                            {"applied", json_of(applied)}, {"lastHealthy", json_of(last_healthy)}, {"sync", synchronised ? "Synced" : "OutOfSync"},
                            {"health", health}, {"message", message}, {"drift", drift}, {"quarantined", quarantined}, {"history", history}});
+  out = out.with("conditions", Json::array({condition("Synced", synchronised, synchronised ? "Synced" : "OutOfSync", now), condition("Healthy", health == "Healthy", health, now)}));
   if (!handled_request.empty()) out = out.with("handledSyncRequest", handled_request);
   for (const char* stage : {"desired", "attempted", "applied", "lastHealthy"})
     if (out[stage].is_null()) out = out.without(stage);

@@ -49,9 +49,11 @@ class AppState final {
   static Wall time_of(const Stage& stage);
   // The annotation slipway.dev/rollback-to is "RELEASE@COMMIT": it holds while the head is that commit.
   void pin_to(const std::string& head);
-  Json status() const;
+  // With the conditions Synced and Healthy, whose transition times are kept while they do not change.
+  Json status(Wall now) const;
 
  private:
+  Json condition(std::string_view type, bool holds, std::string_view reason, Wall now) const;
   std::string pinned_, request_;
 };
 

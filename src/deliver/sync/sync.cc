@@ -252,7 +252,7 @@ class Sync final {
   }
 
   Result<> write_status(AppState& app, const Json& before) {
-    const Json status = app.status();
+    const Json status = app.status(manager_.clock().now());
     if (before["status"] == status) return {};
     auto written = manager_.client().patch(app_resource(), app.key, kube::PatchType::merge, Json::object({{"status", status}}), {}, "status");
     if (!written && written.error().code == ErrorCode::not_found) return {};
