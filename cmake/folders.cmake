@@ -15,6 +15,7 @@ endif()
 link_folder(cluster_api PkgConfig::RE2)
 link_folder(text_template PkgConfig::RE2 OpenSSL::Crypto)
 link_folder(cd_kustomize PkgConfig::RE2)
+link_folder(cd_helm PkgConfig::RE2)
 
 if(EXISTS ${CMAKE_SOURCE_DIR}/src/main/slipway_main.cc)
   add_executable(slipway src/main/slipway_main.cc)

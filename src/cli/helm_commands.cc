@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `slipway helm`: what helm itself would print.
-#include <cstdio>
+#include <fmt/format.h>
+#include <unistd.h>
 
 #include "base/files.h"
 #include "cd/helm/render.h"
@@ -18,7 +19,7 @@ void lay_over(cd::helm::Map& into, const cd::helm::Map& over) {
   }
 }
 
-Result<Exit> helm_template(const Invocation& invocation) {
+Result<std::string> rendered(const Invocation& invocation) {
   cd::helm::RenderOptions options;
   if (invocation.arguments.size() == 2) options.release = invocation.arguments[0];
   if (invocation.has("namespace")) options.namespace_name = invocation.get("namespace");
@@ -27,6 +28,7 @@ Result<Exit> helm_template(const Invocation& invocation) {
   options.include_crds = invocation.has("include-crds");
   options.hooks = !invocation.has("no-hooks");
   options.tests = !invocation.has("skip-tests");
+  options.check_schema = !invocation.has("skip-schema-validation");
   options.is_upgrade = invocation.has("is-upgrade");
   cd::helm::Map given;
   for (const std::string& path : invocation.all("values")) {
@@ -35,9 +37,17 @@ Result<Exit> helm_template(const Invocation& invocation) {
     if (value.map()) lay_over(given, *value.map());
   }
   auto chart = TRY(cd::helm::load_chart(invocation.arguments.back()));
-  std::string out = TRY(cd::helm::render_chart(std::move(chart), given, options));
-  std::fwrite(out.data(), 1, out.size(), stdout);
-  return Exit::ok;
+  return cd::helm::render_chart(std::move(chart), given, options);
+}
+
+Result<Exit> helm_template(const Invocation& invocation) {
+  const auto text = rendered(invocation);
+  if (text) {
+    TRY(write_all(STDOUT_FILENO, *text));
+    return Exit::ok;
+  }
+  TRY(write_all(STDERR_FILENO, fmt::format("Error: {}\n", text.error().to_string())));
+  return Exit::failed;
 }
 
 }  // namespace
@@ -51,6 +61,7 @@ std::vector<Command> helm_commands() {
                      {"include-crds", 0, "", "print the crds/ folder too"},
                      {"no-hooks", 0, "", "leave hooks out"},
                      {"skip-tests", 0, "", "leave tests out"},
+                     {"skip-schema-validation", 0, "", "do not check values against values.schema.json"},
                      {"is-upgrade", 0, "", "render as an upgrade"}},
            .run = helm_template}};
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include "base/files.h"
-#include "base/strings.h"
+#include "cd/helm/files.h"
 #include "cd/helm/render.h"
 #include "text/yaml.h"
 
@@ -12,29 +11,6 @@ namespace {
 using text::gotmpl::from_json;
 using text::gotmpl::List;
 using text::gotmpl::Numbers;
-
-struct Reader {
-  const ChartLimits& limits;
-  std::size_t files = 0, bytes = 0;
-
-  Result<> read(const std::string& folder, const std::string& below, std::map<std::string, std::string>& out) {
-    if (below.size() > 4096) return fail(ErrorCode::too_large, fmt::format("{}: folders are nested too deep", folder));
-    for (const std::string& name : TRY(list_folder(below.empty() ? folder : folder + "/" + below))) {
-      std::string path = below.empty() ? name : below + "/" + name;
-      if (name == ".git" || path == "ci" ) continue;
-      if (is_folder(folder + "/" + path)) {
-        TRY(read(folder, path, out));
-        continue;
-      }
-      if (++files > limits.files) return fail(ErrorCode::too_large, fmt::format("{}: more than {} files", folder, limits.files));
-      std::string content = TRY(read_file(folder + "/" + path, limits.file_bytes));
-      if ((bytes += content.size()) > limits.total_bytes) return fail(ErrorCode::too_large, fmt::format("{}: more than {} bytes", folder, limits.total_bytes));
-      if (content.starts_with("\xEF\xBB\xBF")) content.erase(0, 3);
-      out[path] = std::move(content);
-    }
-    return {};
-  }
-};
 
 Result<Map> yaml_map(const std::string& text, std::string_view name) {
   Value value = from_json(TRY(text::parse_yaml(text, name)), Numbers::all_floats);
@@ -60,6 +36,7 @@ Result<Chart> build(std::map<std::string, std::string> files, std::string_view w
       if (slash == rest.npos && rest.ends_with(".tgz")) return fail(ErrorCode::invalid, fmt::format("{}: packed subcharts are not supported: {}", where, rest));
       if (slash != rest.npos && rest[0] != '_' && rest[0] != '.') below[rest.substr(0, slash)][rest.substr(slash + 1)] = content;
     } else {
+      if (path == "values.schema.json") chart.schema = TRY(at(text::parse_json(content), path));
       if (path.starts_with("crds/")) chart.crds[path] = content;
       if (path != "Chart.yaml" && path != "values.yaml" && path != "values.schema.json" && path != "Chart.lock") chart.files[path] = content;
     }
@@ -134,9 +111,7 @@ void coalesce_chart(const Chart& chart, Map& into) {
 }  // namespace
 
 Result<Chart> load_chart(const std::string& folder, const ChartLimits& limits) {
-  Reader reader{limits};
-  std::map<std::string, std::string> files;
-  TRY(reader.read(folder, "", files));
+  auto files = TRY(read_chart_files(folder, limits));
   return build(std::move(files), folder, limits.depth);
 }
 

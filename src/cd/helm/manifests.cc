@@ -31,6 +31,22 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
+// False where the annotation names no event or one that Helm does not know: Helm leaves such a manifest out.
+bool read_events(std::string_view events, Document& document) {
+  constexpr std::string_view known[] = {"pre-install", "post-install", "pre-delete", "post-delete", "pre-upgrade",
+                                        "post-upgrade", "pre-rollback", "post-rollback", "test", "test-success"};
+  document.hook = true;
+  for (std::size_t at = 0; at <= events.size();) {
+    const std::size_t comma = std::min(events.find(',', at), events.size());
+    std::string event(trimmed(events.substr(at, comma - at)));
+    for (char& c : event) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    if (std::find(std::begin(known), std::end(known), event) == std::end(known)) return false;
+    document.test |= event.starts_with("test");
+    at = comma + 1;
+  }
+  return true;
+}
+
 bool before(const Document& a, const Document& b) {
   if (a.rank != b.rank) return a.rank < b.rank;
   return a.rank == std::size(kOrder) && a.kind < b.kind;
@@ -62,8 +78,7 @@ Result<std::string> print_manifests(const std::map<std::string, std::string>& fi
       document.kind = (*parsed)["kind"].str();
       document.rank = static_cast<std::size_t>(std::find(std::begin(kOrder), std::end(kOrder), document.kind) - std::begin(kOrder));
       const text::Json& hook = (*parsed)["metadata"]["annotations"]["helm.sh/hook"];
-      document.hook = hook.is_string();
-      document.test = hook.as_string().starts_with("test");
+      if (hook.is_string() && !read_events(hook.as_string(), document)) continue;
       (document.hook ? hooks : plain).push_back(std::move(document));
     }
   }

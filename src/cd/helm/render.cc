@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "cd/helm/schema.h"
 #include "text/yaml.h"
 
 namespace slipway::cd::helm {
@@ -122,6 +123,28 @@ Value collect(const Chart& chart, const Map& values, const std::string& prefix, 
   return scope;
 }
 
+Result<> check_schemas(const Chart& chart, const Map& values) {
+  if (chart.schema)
+    if (auto checked = check_schema(*chart.schema, to_json_value(Value(values))); !checked)
+      return fail(checked.error().code, fmt::format("values don't meet the specifications of the schema(s) in the following chart(s):\n{}:\n- {}", chart.name, checked.error().message));
+  for (const Chart& sub : chart.charts) {
+    const auto scope = values.find(sub.name);
+    TRY(check_schemas(sub, scope != values.end() && scope->second.map() ? *scope->second.map() : Map{}));
+  }
+  return {};
+}
+
+bool is_manifest(std::string_view path) { return path.ends_with(".yaml") || path.ends_with(".yml") || path.ends_with(".json"); }
+
+// The crds folders of a chart and of its subcharts.
+std::string print_crds(const Chart& chart, const std::string& where) {
+  std::string out;
+  for (const auto& [path, text] : chart.crds)
+    if (is_manifest(path)) out += fmt::format("---\n# Source: {}/{}\n{}\n", where, path, text);
+  for (const Chart& sub : chart.charts) out += print_crds(sub, fmt::format("{}/charts/{}", where, sub.name));
+  return out;
+}
+
 }  // namespace
 
 Result<std::string> render_chart(Chart chart, const Map& given, const RenderOptions& options) {
@@ -135,7 +158,9 @@ Result<std::string> render_chart(Chart chart, const Map& given, const RenderOpti
   add_helm_functions(functions);
   Map release{{"Name", options.release}, {"Namespace", options.namespace_name}, {"IsUpgrade", options.is_upgrade}, {"IsInstall", !options.is_upgrade}, {"Revision", 1}, {"Service", "Helm"}};
   std::vector<Job> jobs;
-  collect(chart, coalesce_values(chart, given), chart.name, release, capabilities(options), jobs);
+  const Map values = coalesce_values(chart, given);
+  if (options.check_schema) TRY(check_schemas(chart, values));
+  collect(chart, values, chart.name, release, capabilities(options), jobs);
   auto depth = [](const Job& job) { return std::count(job.path.begin(), job.path.end(), '/'); };
   std::sort(jobs.begin(), jobs.end(), [&](const Job& a, const Job& b) { return depth(a) != depth(b) ? depth(a) > depth(b) : a.path > b.path; });
   text::gotmpl::TemplateSet set(functions);
@@ -151,10 +176,7 @@ Result<std::string> render_chart(Chart chart, const Map& given, const RenderOpti
     if (!name.ends_with("NOTES.txt")) files[job.path] = std::move(text);
   }
   std::string out = TRY(print_manifests(files, options));
-  if (!options.include_crds) return out;
-  std::string crds;
-  for (const auto& [path, text] : chart.crds) crds += fmt::format("---\n# Source: {}/{}\n{}\n", chart.name, path, text);
-  return crds + out;
+  return options.include_crds ? print_crds(chart, chart.name) + out : out;
 }
 
 }  // namespace slipway::cd::helm

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,7 +22,8 @@ struct ChartLimits {
   std::size_t files = 20'000;
   std::size_t file_bytes = 5 * 1024 * 1024;
   std::size_t total_bytes = 100 * 1024 * 1024;
-  std::size_t depth = 20;  // subcharts in subcharts
+  std::size_t depth = 20;    // subcharts in subcharts
+  std::size_t folders = 64;  // folders in folders
 };
 
 struct Chart {
@@ -31,6 +33,7 @@ struct Chart {
   std::map<std::string, std::string> templates;  // "templates/x.yaml"
   std::map<std::string, std::string> files;      // what .Files sees
   std::map<std::string, std::string> crds;
+  std::optional<text::Json> schema;  // values.schema.json
   std::vector<Chart> charts;
 };
 
@@ -44,7 +47,7 @@ Result<bool> version_matches(std::string_view constraint, std::string_view versi
 struct RenderOptions {
   std::string release = "release-name", namespace_name = "default", kube_version = "v1.36.0";
   std::vector<std::string> api_versions;
-  bool include_crds = false, hooks = true, tests = true, is_upgrade = false;
+  bool include_crds = false, hooks = true, tests = true, is_upgrade = false, check_schema = true;
 };
 std::span<const std::string_view> default_api_versions();
 Result<std::string> render_chart(Chart chart, const Map& given, const RenderOptions& options);

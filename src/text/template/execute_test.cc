@@ -22,6 +22,12 @@ TEST_CASE("numbers, text and lists are printed as Go prints them") {
   CHECK(rendered(R"({{ printf "%5.2f|%q|%v" 1.5 "x" (list 1 "b") }})") == R"( 1.50|"x"|[1 b])");
 }
 
+TEST_CASE("an escape in a string has all of its digits and names a character") {
+  CHECK(rendered(R"({{ "\x41\u00e9\101" }})") == "A\xC3\xA9" "A");
+  for (const char* literal : {R"("\xzz")", R"("\u12g4")", R"("\x+1")", R"("\ud800")", R"("\U00110000")", R"("\777")", R"("\x4")"})
+    CHECK(rendered(std::string("{{ ") + literal + " }}").starts_with("error: "));
+}
+
 TEST_CASE("blocks keep their variables and trim what they are told to trim") {
   CHECK(rendered(R"({{ $x := 1 }}{{ if true }}{{ $x = 2 }}{{ end }}{{ $x }})") == "2");
   CHECK(rendered("a {{- range $i, $v := list 5 6 }} {{ $i }}={{ $v }}{{ end }}") == "a 0=5 1=6");

@@ -78,10 +78,12 @@ std::string pad(std::string text, const Verb& verb, bool numeric) {
 }
 
 std::string hex_text(std::string_view text, bool upper) {
-  std::string out;
-  for (unsigned char c : text) {
-    out += (upper ? "0123456789ABCDEF" : "0123456789abcdef")[c >> 4];
-    out += (upper ? "0123456789ABCDEF" : "0123456789abcdef")[c & 15];
+  const std::string_view digits = upper ? "0123456789ABCDEF" : "0123456789abcdef";
+  std::string out(text.size() * 2, '0');
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    out[2 * i] = digits[byte / 16];
+    out[2 * i + 1] = digits[byte % 16];
   }
   return out;
 }

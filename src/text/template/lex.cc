@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cctype>
+#include <charconv>
 
 #include "text/utf8.h"
 
@@ -162,9 +163,14 @@ Result<std::string> unquote(std::string_view literal) {
     int base = 16;
     if (digits == 0 && body[i] >= '0' && body[i] <= '7') digits = 3, base = 8, --i;
     if (digits == 0 || i + digits >= body.size()) return fail(ErrorCode::invalid, fmt::format("invalid syntax in {}", literal));
-    unsigned long code = std::stoul("0" + std::string(body.substr(i + 1, digits)), nullptr, base);
-    if (digits <= 3) out += static_cast<char>(code);
-    else append_utf8(static_cast<std::uint32_t>(code), out);
+    std::uint32_t code = 0;
+    const char* first = body.data() + i + 1;
+    const auto [end, error] = std::from_chars(first, first + digits, code, base);
+    const bool valid = error == std::errc() && end == first + digits &&
+                       (digits <= 3 ? code <= 0xFF : code <= 0x10FFFF && (code < 0xD800 || code > 0xDFFF));
+    if (!valid) return fail(ErrorCode::invalid, fmt::format("invalid syntax in {}", literal));
+    if (digits <= 3) out += static_cast<char>(static_cast<unsigned char>(code));
+    else append_utf8(code, out);
     i += digits;
   }
   return out;
