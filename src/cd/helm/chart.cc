@@ -80,10 +80,17 @@ bool enabled(Map& dependency, const Map& values) {
   return on;
 }
 
+// Lays a chart's defaults under what is there. A null that is there takes the default away; a default that is null is none.
 void coalesce_into(Map& into, const Map& from) {
   for (const auto& [key, value] : from) {
-    auto [found, added] = into.try_emplace(key, deep_copy(value));
-    if (!added && found->second.map() && value.map()) coalesce_into(*found->second.map(), *value.map());
+    auto found = into.find(key);
+    if (found != into.end() && found->second.is_nil()) {
+      into.erase(found);
+    } else if (found == into.end()) {
+      if (!value.is_nil()) into.emplace(key, deep_copy(value));
+    } else if (found->second.map() && value.map()) {
+      coalesce_into(*found->second.map(), *value.map());
+    }
   }
 }
 
@@ -94,10 +101,13 @@ void drop_nulls(Map& map) {
 }
 
 void coalesce_chart(const Chart& chart, Map& into) {
-  coalesce_into(into, chart.values);
+  const Value defaults = deep_copy(Value(chart.values));
+  drop_nulls(*defaults.map());
+  coalesce_into(into, *defaults.map());
   for (const Chart& sub : chart.charts) {
     Value& scope = into[sub.name];
     if (!scope.map()) scope = Map{};
+    if (Value& global = (*scope.map())["global"]; !global.map()) global = Map{};
     if (auto global = into.find("global"); global != into.end() && global->second.map()) {
       Value& inner = (*scope.map())["global"];
       Value copy = deep_copy(global->second);
@@ -147,7 +157,6 @@ Result<> choose_dependencies(Chart& chart, const Map& values) {
 Map coalesce_values(const Chart& chart, const Map& given) {
   Value values = deep_copy(Value(given));
   coalesce_chart(chart, *values.map());
-  drop_nulls(*values.map());
   return *values.map();
 }
 
