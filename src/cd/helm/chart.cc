@@ -80,30 +80,39 @@ bool enabled(Map& dependency, const Map& values) {
   return on;
 }
 
-// Lays a chart's defaults under what is there. A null that is there takes the default away; a default that is null is none.
-void coalesce_into(Map& into, const Map& from) {
-  for (const auto& [key, value] : from) {
-    auto found = into.find(key);
-    if (found != into.end() && found->second.is_nil()) {
-      into.erase(found);
-    } else if (found == into.end()) {
-      if (!value.is_nil()) into.emplace(key, deep_copy(value));
-    } else if (found->second.map() && value.map()) {
-      coalesce_into(*found->second.map(), *value.map());
-    }
-  }
-}
-
 void drop_nulls(Map& map) {
   std::erase_if(map, [](const auto& member) { return member.second.is_nil(); });
   for (auto& [key, value] : map)
     if (value.map()) drop_nulls(*value.map());
 }
 
+// Takes away the nulls that stand where a default is.
+void drop_nulls_over(Map& into, const Map& from) {
+  for (const auto& [key, value] : from) {
+    auto found = into.find(key);
+    if (found == into.end()) continue;
+    if (found->second.is_nil()) into.erase(found);
+    else if (found->second.map() && value.map()) drop_nulls_over(*found->second.map(), *value.map());
+  }
+}
+
+// Lays defaults under what is there. A null that is there hides the default; a default that is null is none.
+void coalesce_into(Map& into, const Map& from) {
+  for (const auto& [key, value] : from) {
+    auto found = into.find(key);
+    if (found == into.end()) {
+      if (value.is_nil()) continue;
+      Value copy = deep_copy(value);
+      if (copy.map()) drop_nulls(*copy.map());
+      into.emplace(key, std::move(copy));
+    } else if (found->second.map() && value.map()) {
+      coalesce_into(*found->second.map(), *value.map());
+    }
+  }
+}
+
 void coalesce_chart(const Chart& chart, Map& into) {
-  const Value defaults = deep_copy(Value(chart.values));
-  drop_nulls(*defaults.map());
-  coalesce_into(into, *defaults.map());
+  coalesce_into(into, chart.values);
   for (const Chart& sub : chart.charts) {
     Value& scope = into[sub.name];
     if (!scope.map()) scope = Map{};
@@ -116,6 +125,7 @@ void coalesce_chart(const Chart& chart, Map& into) {
     }
     coalesce_chart(sub, *scope.map());
   }
+  drop_nulls_over(into, chart.values);  // last, so that a null hides the defaults of subcharts too
 }
 
 }  // namespace

@@ -84,6 +84,17 @@ TEST_CASE("a manifest whose hook helm does not know is left out") {
   CHECK((has(some, "name: known") && !has(some, "name: check")));
 }
 
+TEST_CASE("a null removes the defaults of a chart and its subcharts, and stays where there is none") {
+  TestChart chart;
+  chart.write("values.yaml", "a: 1\nm: null\nsub: {x: 7, w: null}\n");
+  chart.write("charts/sub/Chart.yaml", "apiVersion: v2\nname: sub\nversion: 0.1.0\n");
+  chart.write("charts/sub/values.yaml", "x: 5\nw: 6\n");
+  chart.write("templates/a.yaml", "kind: A\nv: {{ .Values | toJson }}\n");
+  CHECK(has(chart.render(), R"(v: {"a":1,"sub":{"global":{},"w":6,"x":7}})"));
+  const Map given{{"a", Value()}, {"m", Value()}, {"t", Value()}, {"sub", Map{{"x", Value()}}}};
+  CHECK(has(chart.render(given), R"(v: {"sub":{"global":{},"w":6},"t":null})"));
+}
+
 TEST_CASE("the CRDs of subcharts are printed with those of the chart") {
   TestChart chart;
   chart.write("crds/a.yaml", "kind: X");
