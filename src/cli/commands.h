@@ -7,6 +7,7 @@
 namespace slipway::cli {
 
 std::vector<Command> app_commands();
+std::vector<Command> helm_commands();  // contact no plane
 std::vector<Command> status_commands();
 std::vector<Command> wait_commands();
 std::vector<Command> repository_commands();
