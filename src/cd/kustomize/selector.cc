@@ -105,7 +105,8 @@ bool LabelSelector::matches(const StringMap& labels) const {
       case Operator::absent: return !has;
       default: break;
     }
-    const auto left = has ? parse_int(found->second) : std::nullopt;
+    if (!has) return false;
+    const auto left = parse_int(found->second);
     const auto right = parse_int(one.values[0]);
     return left && right && (one.op == Operator::greater ? *left > *right : *left < *right);
   });
